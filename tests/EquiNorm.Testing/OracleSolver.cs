@@ -10,7 +10,8 @@ public sealed record OracleSolution(double[] LogFactors, double LogObjective, do
 public static class OracleSolver
 {
     /// <summary>
-    /// Damped Newton. It starts where the squares of log x_e are least, which does not depend on how the network was rescaled before.
+    /// Damped Newton. It starts where the log x_e are closest to a common constant, in squares: that does not depend on how the network
+    /// was rescaled before, and a steep penalty by depth has no part in it.
     /// The Hessian of F is p^2 times the Laplacian of the graph with conductances x_e.
     /// </summary>
     public static OracleSolution Newton(OracleProblem problem)
@@ -122,8 +123,18 @@ public static class OracleSolver
 
         public double[] Start()
         {
-            var zero = new double[_problem.Network.ChannelCount];
-            return Move(zero, Solve(_ => 1, e => e.LogEnergy), 1 / _problem.Norm);
+            // Least squares of log x_e - c over u, linear in c; then the best c.
+            var fromEnergies = Move(new double[_unknown.Length], Solve(_ => 1, e => e.LogEnergy), 1 / _problem.Norm);
+            var fromConstant = Move(new double[_unknown.Length], Solve(_ => 1, _ => -1), 1 / _problem.Norm);
+            var (numerator, denominator) = (0.0, 1e-300);
+            foreach (var edge in _edges)
+            {
+                var perConstant = 1 - _problem.Norm * (fromConstant[edge.Output] - fromConstant[edge.Input]);
+                numerator += perConstant * _problem.LogFlow(edge, fromEnergies);
+                denominator += perConstant * perConstant;
+            }
+
+            return [.. fromEnergies.Zip(fromConstant, (e, k) => e + numerator / denominator * k)];
         }
 
         // Conductances and slopes relative to F: their scale cancels.
