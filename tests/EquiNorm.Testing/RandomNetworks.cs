@@ -28,6 +28,8 @@ public static class RandomNetworks
         ["self-edge"] = SelfEdge,
         ["diagonal"] = Diagonal,
         ["shuffle"] = Shuffle,
+        ["repeated channels"] = Repeated,
+        ["folded channels"] = Folded,
         ["two heads"] = TwoHeads,
         ["mixed"] = Mixed,
     };
@@ -284,6 +286,24 @@ public static class RandomNetworks
         x = s.Select(x, [.. Enumerable.Range(0, x.Channels).Select(c => c % 2 * half + c / 2)]);
         x = s.Convolve(x, x.Channels, 3, 3, groups: x.Channels);
         return s.Convolve(x, x.Channels, 1, 1, groups: 2);
+    }
+
+    // One weight reads the same channel at several positions.
+    private static Signal Repeated(NetworkSketch s)
+    {
+        var x = Stem(s, SmallWidth(s));
+        var y = s.Activate(s.Convolve(s.Concat(x, s.Select(x, [0, x.Channels - 1, 0]), x), SmallWidth(s), 3, 3));
+        return s.Select(y, [.. Enumerable.Range(0, y.Channels).SelectMany(c => new[] { c, c })]);
+    }
+
+    // One weight writes the same channel at several positions, and a tie within one activation makes edges from a channel to itself.
+    private static Signal Folded(NetworkSketch s)
+    {
+        var half = s.Random.Pick(1, 2, 5, 8);
+        var x = Stem(s, 2 * half);
+        x = s.Activate(s.Add(s.Slice(x, 0, half), s.Slice(x, half, half)));
+        var y = s.Activate(s.Convolve(x, 2 * half, 3, 3));
+        return s.Add(s.Slice(s.Convolve(y, 2 * half + 1, 1, 1), 1, 2 * half), y);
     }
 
     private static Signal TwoHeads(NetworkSketch s)
