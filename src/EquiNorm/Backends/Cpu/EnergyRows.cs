@@ -48,9 +48,10 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
         {
             for (; i <= count - TLanes.Count; i += TLanes.Count)
             {
-                for (int c = 0; c < TLanes.Count; c++)
+                byte* channel = source + (i * channelBytes);
+                for (int c = 0; c < TLanes.Count; c++, channel += channelBytes)
                 {
-                    partial[c] = LongRun(source + ((i + c) * channelBytes), kernel, tailMask, power);
+                    partial[c] = LongRun(channel, kernel, tailMask, power);
                 }
 
                 TLanes.StoreFloat64((byte*)(destination + i), TLanes.SumEach(partial));
@@ -131,10 +132,12 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static TVector LongRun(byte* run, int kernel, TVector tailMask, TPower power)
     {
+        Prefetch.Line(run + Prefetch.Distance);
         TVector sum = power.Energy<TLanes, TVector>(TElement.Load<TLanes, TVector>(run));
         int k = TLanes.Count;
         for (; k <= kernel - TLanes.Count; k += TLanes.Count)
         {
+            Prefetch.Line(run + (k * TElement.Bytes) + Prefetch.Distance);
             sum = power.AddEnergy<TLanes, TVector>(sum, TElement.Load<TLanes, TVector>(run + (k * TElement.Bytes)));
         }
 

@@ -105,6 +105,7 @@ internal static unsafe class FiniteScan
             long j = 0;
             for (; j <= count - TLanes.Count; j += TLanes.Count)
             {
+                Prefetch.Line(run + (j * TElement.Bytes) + Prefetch.Distance);
                 TVector magnitude = TLanes.Abs(TElement.Load<TLanes, TVector>(run + (j * TElement.Bytes)));
                 TVector finite = TLanes.LessThan(magnitude, infinity);
                 largest = TLanes.Max(largest, TLanes.And(magnitude, finite));

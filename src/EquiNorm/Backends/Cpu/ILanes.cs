@@ -42,8 +42,14 @@ internal unsafe interface ILanes<TVector>
     /// <summary>left * right + addend, fused where the machine has it.</summary>
     static abstract TVector MultiplyAdd(TVector left, TVector right, TVector addend);
 
-    /// <summary>The larger one; <paramref name="right"/> if that is NaN.</summary>
+    /// <summary>The larger one; <paramref name="right"/> if one is NaN.</summary>
     static abstract TVector Max(TVector left, TVector right);
+
+    /// <summary>The larger one of a magnitude and |value|; unspecified if one is NaN.</summary>
+    static abstract TVector MaxMagnitude(TVector magnitude, TVector value);
+
+    /// <summary>The smaller one of a magnitude and |value|; unspecified if one is NaN.</summary>
+    static abstract TVector MinMagnitude(TVector magnitude, TVector value);
 
     static abstract TVector Abs(TVector value);
 
@@ -65,6 +71,8 @@ internal unsafe interface ILanes<TVector>
     static abstract TVector NotEqual(TVector left, TVector right);
 
     static abstract TVector Select(TVector mask, TVector whenTrue, TVector whenFalse);
+
+    static abstract bool AnyTrue(TVector mask);
 
     /// <summary>Number of lanes whose mask is set.</summary>
     static abstract int CountTrue(TVector mask);

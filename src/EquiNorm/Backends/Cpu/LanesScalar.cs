@@ -53,6 +53,13 @@ internal readonly unsafe struct LanesScalar : ILanes<double>
     public static double Max(double left, double right) => left > right ? left : right;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static double MaxMagnitude(double magnitude, double value) => Max(magnitude, Math.Abs(value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static double MinMagnitude(double magnitude, double value) =>
+        magnitude < Math.Abs(value) ? magnitude : Math.Abs(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static double Abs(double value) => Math.Abs(value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -81,6 +88,9 @@ internal readonly unsafe struct LanesScalar : ILanes<double>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static double Select(double mask, double whenTrue, double whenFalse) => Bits(mask) != 0 ? whenTrue : whenFalse;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyTrue(double mask) => Bits(mask) != 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int CountTrue(double mask) => Bits(mask) != 0 ? 1 : 0;

@@ -79,9 +79,8 @@ internal static unsafe class ScaleKernels
                 for (int i = 0; i < Source.Inner; i++)
                 {
                     long offset = (long)i * Source.Kernel * TElement.Bytes;
-                    Counts += ScaleLoops<TLanes, TVector, TElement>.Constant(
-                        Source.Data + offset, Source.RowBytes, Destination.Data + offset, Destination.RowBytes,
-                        Source.Outer, Source.Kernel, Inner is null ? 1 : Inner[i], Outer);
+                    Constant<TLanes, TVector, TElement>(
+                        Source.Data + offset, Destination.Data + offset, Source.Kernel, Inner is null ? 1 : Inner[i]);
                 }
             }
             else if (Source.Layout != MatrixLayout.Strided && Destination.Layout != MatrixLayout.Strided
@@ -99,12 +98,16 @@ internal static unsafe class ScaleKernels
         }
 
         // Inner factors are spread over the kernel positions once per chunk, not once per row.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private void ExpandedRows<TLanes, TVector, TElement>()
             where TLanes : struct, ILanes<TVector>
             where TVector : unmanaged
             where TElement : struct, IElement
         {
             int channels = ChunkElements / Source.Kernel;
+
+            // Whole blocks of four vectors, so that only the end of a row has a tail.
+            channels -= channels > 32 ? channels % 32 : 0;
             for (int i = 0; i < Source.Inner; i += channels)
             {
                 int count = Math.Min(channels, Source.Inner - i);
@@ -125,14 +128,38 @@ internal static unsafe class ScaleKernels
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private void Run<TLanes, TVector, TElement>(byte* source, byte* destination, int count, double* factors)
             where TLanes : struct, ILanes<TVector>
             where TVector : unmanaged
-            where TElement : struct, IElement =>
-            Counts += factors is null
-                ? ScaleLoops<TLanes, TVector, TElement>.Constant(
-                    source, Source.RowBytes, destination, Destination.RowBytes, Source.Outer, count, 1, Outer)
-                : ScaleLoops<TLanes, TVector, TElement>.PerElement(
-                    source, Source.RowBytes, destination, Destination.RowBytes, Source.Outer, count, factors, Outer);
+            where TElement : struct, IElement
+        {
+            if (factors is null)
+            {
+                Constant<TLanes, TVector, TElement>(source, destination, count, 1);
+                return;
+            }
+
+            for (int r = 0; r < Source.Outer; r++)
+            {
+                Counts += ScaleLoops<TLanes, TVector, TElement>.Run(
+                    source + (r * Source.RowBytes), destination + (r * Destination.RowBytes), count,
+                    new ElementFactors(factors, Outer is null ? 1 : Outer[r]), Source.RowBytes);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void Constant<TLanes, TVector, TElement>(byte* source, byte* destination, int count, double factor)
+            where TLanes : struct, ILanes<TVector>
+            where TVector : unmanaged
+            where TElement : struct, IElement
+        {
+            for (int r = 0; r < Source.Outer; r++)
+            {
+                Counts += ScaleLoops<TLanes, TVector, TElement>.Run(
+                    source + (r * Source.RowBytes), destination + (r * Destination.RowBytes), count,
+                    new ConstantFactor((Outer is null ? 1 : Outer[r]) * factor), Prefetch.Distance);
+            }
+        }
     }
 }
