@@ -8,9 +8,9 @@ namespace EquiNorm.Testing;
 /// </summary>
 public static class RandomNetworks
 {
-    private static readonly int[] s_widths = [1, 2, 3, 5, 8, 17, 31, 32, 33, 65];
+    private static readonly int[] Widths = [1, 2, 3, 5, 8, 17, 31, 32, 33, 65];
 
-    private static readonly Dictionary<string, Func<NetworkSketch, Signal>> s_families = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, Func<NetworkSketch, Signal>> FamilyTable = new(StringComparer.Ordinal)
     {
         ["dense chain"] = DenseChain,
         ["convolution 1-D"] = s => ConvolutionChain(s, s.Input(Width(s), 1, 9), kernelHeight: 1),
@@ -35,7 +35,7 @@ public static class RandomNetworks
     };
 
     /// <summary>Names of all families.</summary>
-    public static IReadOnlyCollection<string> Families => s_families.Keys;
+    public static IReadOnlyCollection<string> Families => FamilyTable.Keys;
 
     /// <summary>A network of a family.</summary>
     /// <param name="family">One of <see cref="Families"/>.</param>
@@ -46,7 +46,7 @@ public static class RandomNetworks
     {
         var random = new Random(seed);
         var sketch = new NetworkSketch(random, options ?? new SketchOptions());
-        sketch.Output(Head(sketch, s_families[family](sketch)));
+        sketch.Output(Head(sketch, FamilyTable[family](sketch)));
         var network = sketch.Build();
         network.Rescale(network.RandomLogFactors(random, sigma));
         return network;
@@ -122,7 +122,7 @@ public static class RandomNetworks
         }
     }
 
-    private static int Width(NetworkSketch s) => s.Random.Pick(s_widths);
+    private static int Width(NetworkSketch s) => s.Random.Pick(Widths);
 
     private static int SmallWidth(NetworkSketch s) => s.Random.Pick(1, 2, 3, 5, 8, 17);
 

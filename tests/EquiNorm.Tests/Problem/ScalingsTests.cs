@@ -7,7 +7,7 @@ namespace EquiNorm.Tests.Problem;
 /// <summary>Factors, their inverses, powers and roundings.</summary>
 public sealed class ScalingsTests
 {
-    private static readonly double s_ln2 = Math.Log(2);
+    private static readonly double Ln2 = Math.Log(2);
 
     private readonly Network _network = Chain();
 
@@ -42,7 +42,7 @@ public sealed class ScalingsTests
     [Test]
     public void Powers_of_two_are_exact_and_nearest()
     {
-        var rounded = Free(0.49 * s_ln2, -7.6 * s_ln2, 900.2 * s_ln2).PowerOfTwo();
+        var rounded = Free(0.49 * Ln2, -7.6 * Ln2, 900.2 * Ln2).PowerOfTwo();
         var factors = rounded.FactorsOf(_network.Weight("w").Outputs);
         var inverses = rounded.FactorsOf(_network.Weight("w").Outputs, -1);
 
@@ -55,7 +55,7 @@ public sealed class ScalingsTests
     {
         for (var k = -1022; k <= 1023; k++)
         {
-            Assert.That(Free(k * s_ln2, 0, 0).PowerOfTwo().FactorsOf(_network.Weight("w").Outputs)[0], Is.EqualTo(Math.ScaleB(1, k)));
+            Assert.That(Free(k * Ln2, 0, 0).PowerOfTwo().FactorsOf(_network.Weight("w").Outputs)[0], Is.EqualTo(Math.ScaleB(1, k)));
         }
     }
 
