@@ -27,6 +27,7 @@ public static class RandomNetworks
         ["tied neighbours"] = TiedNeighbours,
         ["self-edge"] = SelfEdge,
         ["diagonal"] = Diagonal,
+        ["diagonal over concat"] = DiagonalOverConcat,
         ["shuffle"] = Shuffle,
         ["repeated channels"] = Repeated,
         ["folded channels"] = Folded,
@@ -276,6 +277,13 @@ public static class RandomNetworks
         var x = Stem(s, SmallWidth(s));
         var y = s.Activate(s.MaybeBias(s.Diagonal(s.Add(x, Branch(s, x, x.Channels)))));
         return s.Concat(s.Convolve(y, SmallWidth(s), 3, 3), y);
+    }
+
+    private static Signal DiagonalOverConcat(NetworkSketch s)
+    {
+        var x = Stem(s, SmallWidth(s));
+        var (a, b) = (s.Convolve(x, SmallWidth(s), 3, 3), s.Convolve(x, SmallWidth(s), 1, 1));
+        return s.Convolve(s.Activate(s.Diagonal(s.Concat(x, a, b))), SmallWidth(s), 3, 3);
     }
 
     private static Signal Shuffle(NetworkSketch s)

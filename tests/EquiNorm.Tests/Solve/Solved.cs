@@ -62,15 +62,14 @@ internal sealed record Solved(RescalingResult Result, OracleProblem Oracle, Orac
             }
         }
 
-        AssertMonotone(message);
-    }
-
-    private void AssertMonotone(string message)
-    {
-        var objectives = Result.History.Select(r => r.Objective).Prepend(Result.ObjectiveBefore).Append(Result.Objective).ToArray();
-        for (var k = 1; k < objectives.Length; k++)
+        for (var k = 1; k < Result.History.Count; k++)
         {
-            Assert.That(objectives[k], Is.LessThanOrEqualTo(objectives[k - 1] * (1 + 1e-12)), $"record {k}; {message}");
+            Assert.That(Result.History[k].Objective, Is.LessThanOrEqualTo(Result.History[k - 1].Objective * (1 + 1e-12)), $"record {k}; {message}");
+        }
+
+        if (Result.History.Count > 0)
+        {
+            Assert.That(Result.History[0].Objective, Is.LessThanOrEqualTo(Result.ObjectiveBefore * (1 + 1e-12)), message);
         }
     }
 }
