@@ -1,0 +1,167 @@
+namespace EquiNorm.Model;
+
+/// <summary>
+/// Union-find over single channels, and the forming of groups: merged channels are one unknown, and unknowns that were merged from the
+/// same axes for the same reason form one group. Additions of concatenations thus fall apart into the ranges that move independently.
+/// </summary>
+internal sealed class ChannelUnion
+{
+    private readonly List<int> _parent = [];
+    private readonly List<int> _axisOf = [];
+    private readonly List<string> _axisNames = [];
+    private readonly Dictionary<int, string> _pins = [];
+
+    public int[] Create(string name, int count)
+    {
+        var channels = new int[count];
+        for (var c = 0; c < count; c++)
+        {
+            channels[c] = _parent.Count;
+            _parent.Add(_parent.Count);
+            _axisOf.Add(_axisNames.Count);
+        }
+
+        _axisNames.Add(name);
+        return channels;
+    }
+
+    public string NameOf(ChannelAxis axis) => axis.Length == 0 ? "no channels" : _axisNames[_axisOf[axis.Channels[0]]];
+
+    public void Pin(int channel, string reason) => _pins.TryAdd(Find(channel), reason);
+
+    public void Merge(int a, int b)
+    {
+        a = Find(a);
+        b = Find(b);
+        if (a == b)
+        {
+            return;
+        }
+
+        // The older channel stays the root, so that groups keep network order.
+        var (root, child) = a < b ? (a, b) : (b, a);
+        _parent[child] = root;
+        if (_pins.Remove(child, out var reason))
+        {
+            _pins.TryAdd(root, reason);
+        }
+    }
+
+    /// <summary>The groups, and for each channel ever created its (group, index).</summary>
+    public (ChannelGroup[] Groups, (int Group, int Index)[] Places) Group()
+    {
+        var signatures = Signatures();
+        var byKey = new Dictionary<(string Signature, string? Reason), int>();
+        var counts = new List<int>();
+        var names = new List<string>();
+        var reasons = new List<string?>();
+        var places = new (int Group, int Index)[_parent.Count];
+        for (var c = 0; c < places.Length; c++)
+        {
+            var root = Find(c);
+            if (root != c)
+            {
+                places[c] = places[root];
+                continue;
+            }
+
+            var reason = _pins.GetValueOrDefault(c);
+            var key = (signatures[c], reason);
+            if (!byKey.TryGetValue(key, out var group))
+            {
+                group = counts.Count;
+                byKey.Add(key, group);
+                counts.Add(0);
+                names.Add(_axisNames[_axisOf[c]]);
+                reasons.Add(reason);
+            }
+
+            places[c] = (group, counts[group]++);
+        }
+
+        var groups = new ChannelGroup[counts.Count];
+        var first = 0;
+        var used = new Dictionary<string, int>(StringComparer.Ordinal);
+        for (var g = 0; g < groups.Length; g++)
+        {
+            // Parts of one axis that ended up in different groups keep its name with a number behind it.
+            var seen = used[names[g]] = used.GetValueOrDefault(names[g]) + 1;
+            groups[g] = new ChannelGroup(g, seen == 1 ? names[g] : $"{names[g]} #{seen}", counts[g], first, reasons[g]);
+            first += counts[g];
+        }
+
+        return (groups, places);
+    }
+
+    public static ChannelMap MapOf(ChannelAxis axis, (int Group, int Index)[] places)
+    {
+        var ranges = new List<ChannelRange>();
+        foreach (var channel in axis.Channels)
+        {
+            var (group, index) = places[channel];
+            if (ranges.Count > 0 && ranges[^1] is var last && last.Group == group && last.Start + last.Count == index)
+            {
+                ranges[^1] = last with { Count = last.Count + 1 };
+            }
+            else
+            {
+                ranges.Add(new ChannelRange(group, index, 1));
+            }
+        }
+
+        return new ChannelMap([.. ranges]);
+    }
+
+    // For each root the sorted list of the axes merged into it. Most channels are never merged, so sets are made for merged roots only.
+    private string[] Signatures()
+    {
+        var merged = new Dictionary<int, SortedSet<int>>();
+        for (var c = 0; c < _parent.Count; c++)
+        {
+            var root = Find(c);
+            if (root != c)
+            {
+                if (!merged.TryGetValue(root, out var axes))
+                {
+                    merged.Add(root, axes = [_axisOf[root]]);
+                }
+
+                axes.Add(_axisOf[c]);
+            }
+        }
+
+        var ofAxis = new string?[_axisNames.Count];
+        var ofSet = new Dictionary<string, string>(StringComparer.Ordinal);
+        var signatures = new string[_parent.Count];
+        for (var c = 0; c < signatures.Length; c++)
+        {
+            if (merged.TryGetValue(c, out var axes))
+            {
+                var text = string.Join(',', axes);
+                signatures[c] = ofSet.TryGetValue(text, out var shared) ? shared : ofSet[text] = text;
+            }
+            else
+            {
+                signatures[c] = ofAxis[_axisOf[c]] ??= _axisOf[c].ToString(System.Globalization.CultureInfo.InvariantCulture);
+            }
+        }
+
+        return signatures;
+    }
+
+    private int Find(int channel)
+    {
+        var root = channel;
+        while (_parent[root] != root)
+        {
+            root = _parent[root];
+        }
+
+        while (_parent[channel] != root)
+        {
+            (channel, _parent[channel]) = (_parent[channel], root);
+        }
+
+        return root;
+    }
+}

@@ -1,0 +1,249 @@
+namespace EquiNorm.Model;
+
+/// <summary>
+/// Builds a <see cref="Network"/> from its data flow. Every call that makes an activation returns the channels of that activation;
+/// pass them on to what reads it. Channels that must share a factor are merged one by one (union-find), so additions, concatenations,
+/// splits and tied weights combine freely.
+/// </summary>
+/// <example>
+/// <code>
+/// var builder = new NetworkBuilder();
+/// var input = builder.Input("image", 3);
+/// var stream = builder.Weight(new("conv1", ElementType.Float32, WeightLayout.Convolution(64, 3, 9)), input);
+/// var branch = builder.Weight(new("conv2", ElementType.Float32, WeightLayout.Convolution(64, 64, 9)), stream);
+/// stream = builder.Add(stream, branch);
+/// builder.Output(builder.Weight(new("fc", ElementType.Float32, WeightLayout.Dense(10, 64)), stream));
+/// Network network = builder.Build();
+/// </code>
+/// </example>
+public sealed class NetworkBuilder
+{
+    private readonly ChannelUnion _union = new();
+    private readonly Dictionary<string, TensorUse> _uses = new(StringComparer.Ordinal);
+    private readonly List<TensorUse> _order = [];
+    private readonly List<string> _notes = [];
+    private ChannelAxis? _one;
+
+    /// <summary>Channels that come from outside the network: never rescaled.</summary>
+    public ChannelAxis Input(string name, int count) => Pinned(name, count, $"network input {name}");
+
+    /// <summary>New channels that are never rescaled.</summary>
+    /// <param name="name">Name of the channels.</param>
+    /// <param name="count">Number of channels.</param>
+    /// <param name="reason">Why they are pinned.</param>
+    public ChannelAxis Pinned(string name, int count, string reason)
+    {
+        var axis = Free(name, count);
+        Pin(axis, reason);
+        return axis;
+    }
+
+    /// <summary>New channels without a source yet.</summary>
+    public ChannelAxis Free(string name, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        return new ChannelAxis(this, _union.Create(name, count), []);
+    }
+
+    /// <summary>Declares that the network's function depends on these channels as they are: pins them.</summary>
+    public void Output(ChannelAxis axis, string name = "output") => Pin(axis, $"network output {name}");
+
+    /// <summary>Pins channels, for a reason that names the operator or the request.</summary>
+    public void Pin(ChannelAxis axis, string reason)
+    {
+        Own(axis);
+        foreach (var channel in axis.Channels)
+        {
+            _union.Pin(channel, reason);
+        }
+    }
+
+    /// <summary>A weight that reads <paramref name="input"/>; returns the channels that it writes.</summary>
+    /// <exception cref="NetworkException">The layout does not fit the input, or contradicts an earlier use of the tensor.</exception>
+    public ChannelAxis Weight(WeightDeclaration declaration, ChannelAxis input)
+    {
+        Own(input);
+        declaration.Layout.Validate(declaration.Name);
+        RequireLength(declaration.Name, "input", input.Length, declaration.Layout.Inputs);
+        RequireScale(declaration);
+        var output = new ChannelAxis(
+            this,
+            _union.Create(declaration.OutputName ?? $"output of {declaration.Name}", declaration.Layout.Outputs),
+            [input]);
+        Use(declaration, output, input);
+        return output;
+    }
+
+    /// <summary>A weight from <paramref name="input"/> to channels that exist already (a residual written in place, say).</summary>
+    public ChannelAxis Weight(WeightDeclaration declaration, ChannelAxis input, ChannelAxis output) =>
+        Add(output, Weight(declaration, input));
+
+    /// <summary>A bias per channel: rescaled with it, part of the norm by option.</summary>
+    public void Bias(string name, ElementType elementType, ChannelAxis axis) =>
+        Bias(new WeightDeclaration(name, elementType, WeightLayout.Dense(axis.Length, 1)), axis);
+
+    /// <summary>A bias per channel, with a layout of its own.</summary>
+    public void Bias(WeightDeclaration declaration, ChannelAxis axis)
+    {
+        Own(axis);
+        declaration.Layout.Validate(declaration.Name);
+        RequireLength(declaration.Name, "output", axis.Length, declaration.Layout.Outputs);
+        RequireLength(declaration.Name, "input", 1, declaration.Layout.Inputs);
+        RequireScale(declaration);
+        _one ??= Pinned("constant one", 1, "constant input of biases");
+        Use(declaration with { Role = WeightRole.Bias }, axis, _one);
+    }
+
+    /// <summary>The sum of activations: channel c of each shares one factor.</summary>
+    /// <exception cref="NetworkException">The channel counts differ.</exception>
+    public ChannelAxis Add(params ReadOnlySpan<ChannelAxis> axes)
+    {
+        Tie(axes);
+        return new ChannelAxis(this, axes[0].Channels, [.. axes]);
+    }
+
+    /// <summary>Makes channel c of each axis share one factor.</summary>
+    /// <exception cref="NetworkException">The channel counts differ.</exception>
+    public void Tie(params ReadOnlySpan<ChannelAxis> axes)
+    {
+        if (axes.IsEmpty)
+        {
+            throw new ArgumentException("At least one axis is needed.", nameof(axes));
+        }
+
+        foreach (var axis in axes)
+        {
+            Own(axis);
+            if (axis.Length != axes[0].Length)
+            {
+                throw new NetworkException(
+                    $"Cannot tie {axis.Length} channels ({_union.NameOf(axis)}) to {axes[0].Length} ({_union.NameOf(axes[0])}).");
+            }
+
+            for (var c = 0; c < axis.Length; c++)
+            {
+                _union.Merge(axes[0].Channels[c], axis.Channels[c]);
+            }
+        }
+    }
+
+    /// <summary>Activations side by side along the channel axis.</summary>
+    public ChannelAxis Concat(params ReadOnlySpan<ChannelAxis> axes)
+    {
+        var channels = new List<int>();
+        foreach (var axis in axes)
+        {
+            Own(axis);
+            channels.AddRange(axis.Channels);
+        }
+
+        return new ChannelAxis(this, [.. channels], [.. axes]);
+    }
+
+    /// <summary>Some channels of an activation, in the order given (a slice, a split, a channel shuffle).</summary>
+    public ChannelAxis Select(ChannelAxis axis, IEnumerable<int> positions)
+    {
+        Own(axis);
+        return new ChannelAxis(this, [.. positions.Select(p => axis.Channels[p])], [axis]);
+    }
+
+    /// <summary>Channels [start, start + count) of an activation.</summary>
+    public ChannelAxis Slice(ChannelAxis axis, int start, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(start);
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(start + (long)count, axis.Length);
+        return Select(axis, Enumerable.Range(start, count));
+    }
+
+    /// <summary>A remark for the user that travels with the network.</summary>
+    public void Note(string text) => _notes.Add(text);
+
+    /// <summary>The network as declared so far.</summary>
+    public Network Build()
+    {
+        var (groups, places) = _union.Group();
+        var heights = ActivationHeights.Of(_order);
+        var weights = new Weight[_order.Count];
+        for (var t = 0; t < weights.Length; t++)
+        {
+            var use = _order[t];
+            weights[t] = new Weight(
+                t, use.Declaration, ChannelUnion.MapOf(use.Output, places), ChannelUnion.MapOf(use.Input, places), heights[t]);
+        }
+
+        return new Network(weights, groups, [.. _notes]);
+    }
+
+    /// <summary>
+    /// Where the positions of an axis lie in the network that <see cref="Build"/> makes now; for tensors that are rescaled without being
+    /// weights (running means, optimizer state).
+    /// </summary>
+    public ChannelMap MapOf(ChannelAxis axis)
+    {
+        Own(axis);
+        return ChannelUnion.MapOf(axis, _union.Group().Places);
+    }
+
+    private void Use(WeightDeclaration declaration, ChannelAxis output, ChannelAxis input)
+    {
+        if (!_uses.TryGetValue(declaration.Name, out var first))
+        {
+            var use = new TensorUse(declaration, output, input, []);
+            _uses.Add(declaration.Name, use);
+            _order.Add(use);
+            return;
+        }
+
+        // One stored tensor with several uses needs the same factor at each: merge out with out and in with in, count it once.
+        first.Others.Add((output, input));
+        if (first.Declaration.Layout == declaration.Layout && first.Declaration.Role == declaration.Role
+            && first.Declaration.OutputScale.Span.SequenceEqual(declaration.OutputScale.Span))
+        {
+            Tie(first.Output, output);
+            Tie(first.Input, input);
+            return;
+        }
+
+        var reason = $"tensor {declaration.Name} is used in two ways that cannot share factors";
+        _notes.Add($"Tied weight '{declaration.Name}' is pinned: it is used with different layouts or scales.");
+        foreach (var axis in (ReadOnlySpan<ChannelAxis>)[first.Output, first.Input, output, input])
+        {
+            Pin(axis, reason);
+        }
+    }
+
+    private void Own(ChannelAxis axis)
+    {
+        if (!ReferenceEquals(axis.Owner, this))
+        {
+            throw new ArgumentException("The channels belong to another builder.", nameof(axis));
+        }
+    }
+
+    private static void RequireLength(string weight, string axis, int actual, int declared)
+    {
+        if (actual != declared)
+        {
+            throw new NetworkException($"Weight '{weight}': its {axis} axis has {declared} channels, the activation has {actual}.");
+        }
+    }
+
+    private static void RequireScale(WeightDeclaration declaration)
+    {
+        var scale = declaration.OutputScale.Span;
+        if (scale.IsEmpty)
+        {
+            return;
+        }
+
+        RequireLength(declaration.Name, "output scale", declaration.Layout.Outputs, scale.Length);
+        for (var o = 0; o < scale.Length; o++)
+        {
+            if (!double.IsFinite(scale[o]))
+            {
+                throw new NetworkException($"Weight '{declaration.Name}': the scale of output {o} is {scale[o]}.");
+            }
+        }
+    }
+}

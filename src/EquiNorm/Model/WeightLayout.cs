@@ -1,0 +1,146 @@
+namespace EquiNorm.Model;
+
+/// <summary>
+/// Where the elements of a weight lie in its tensor: a view [groups, outputs per group, inputs per group, kernel positions] with one
+/// stride each. Element (g, o, i, k) is at <c>Offset + g*GroupStride + o*OutputStride + i*InputStride + k*KernelStride</c>.
+/// </summary>
+/// <remarks>
+/// Kernel positions share one factor, so height, width, depth and flattened image positions are all one extent, <see cref="Kernel"/>.
+/// Extents are counts, strides and the offset are in elements. Use the factory methods for contiguous tensors.
+/// </remarks>
+public sealed record WeightLayout
+{
+    /// <summary>Number of independent blocks (1 for a dense layer, the channel count for a depthwise convolution).</summary>
+    public required int Groups { get; init; }
+
+    /// <summary>Output channels of one block.</summary>
+    public required int OutputsPerGroup { get; init; }
+
+    /// <summary>Input channels of one block.</summary>
+    public required int InputsPerGroup { get; init; }
+
+    /// <summary>Kernel positions that share a factor.</summary>
+    public required int Kernel { get; init; }
+
+    /// <summary>First element.</summary>
+    public long Offset { get; init; }
+
+    /// <summary>Distance between blocks.</summary>
+    public required long GroupStride { get; init; }
+
+    /// <summary>Distance between output channels of one block.</summary>
+    public required long OutputStride { get; init; }
+
+    /// <summary>Distance between input channels of one block.</summary>
+    public required long InputStride { get; init; }
+
+    /// <summary>Distance between kernel positions.</summary>
+    public required long KernelStride { get; init; }
+
+    /// <summary>Output channels of all blocks.</summary>
+    public int Outputs => Groups * OutputsPerGroup;
+
+    /// <summary>Input channels of all blocks.</summary>
+    public int Inputs => Groups * InputsPerGroup;
+
+    /// <summary>Number of (output, input) pairs: the size of the energy matrix.</summary>
+    public long Edges => (long)Groups * OutputsPerGroup * InputsPerGroup;
+
+    /// <summary>Number of elements.</summary>
+    public long Elements => Edges * Kernel;
+
+    /// <summary>True if every block is a single (output, input) pair: a depthwise convolution or a diagonal.</summary>
+    public bool IsDiagonal => OutputsPerGroup == 1 && InputsPerGroup == 1;
+
+    /// <summary>The smallest number of elements that a tensor must have to hold this view; 0 for an empty view.</summary>
+    public long RequiredElements => Elements == 0
+        ? 0
+        : Offset + 1 + (Groups - 1) * GroupStride + (OutputsPerGroup - 1) * OutputStride
+            + (InputsPerGroup - 1) * InputStride + (Kernel - 1) * KernelStride;
+
+    /// <summary>A dense layer stored [outputs, inputs] (torch's Linear, Gemm with transB = 1).</summary>
+    public static WeightLayout Dense(int outputs, int inputs) => Convolution(outputs, inputs, 1);
+
+    /// <summary>A dense layer stored [inputs, outputs] (MatMul, Gemm with transB = 0).</summary>
+    public static WeightLayout DenseTransposed(int outputs, int inputs) => DenseAfterFlattenTransposed(outputs, inputs, 1);
+
+    /// <summary>A dense layer stored [outputs, channels * positions], behind a flatten of [channels, positions].</summary>
+    public static WeightLayout DenseAfterFlatten(int outputs, int channels, int positions) => Convolution(outputs, channels, positions);
+
+    /// <summary>A dense layer stored [channels * positions, outputs], behind a flatten of [channels, positions].</summary>
+    public static WeightLayout DenseAfterFlattenTransposed(int outputs, int channels, int positions) => new()
+    {
+        Groups = 1,
+        OutputsPerGroup = outputs,
+        InputsPerGroup = channels,
+        Kernel = positions,
+        GroupStride = 0,
+        OutputStride = 1,
+        InputStride = (long)positions * outputs,
+        KernelStride = outputs,
+    };
+
+    /// <summary>A convolution stored [outputs, inputs / groups, kernel positions].</summary>
+    /// <exception cref="ArgumentException">The channel counts are not multiples of <paramref name="groups"/>.</exception>
+    public static WeightLayout Convolution(int outputs, int inputs, int kernel, int groups = 1)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(groups);
+        if (outputs % groups != 0 || inputs % groups != 0)
+        {
+            throw new ArgumentException($"{outputs} outputs and {inputs} inputs do not divide into {groups} groups.");
+        }
+
+        var inputsPerGroup = inputs / groups;
+        var outputsPerGroup = outputs / groups;
+        return new WeightLayout
+        {
+            Groups = groups,
+            OutputsPerGroup = outputsPerGroup,
+            InputsPerGroup = inputsPerGroup,
+            Kernel = kernel,
+            GroupStride = (long)outputsPerGroup * inputsPerGroup * kernel,
+            OutputStride = (long)inputsPerGroup * kernel,
+            InputStride = kernel,
+            KernelStride = 1,
+        };
+    }
+
+    /// <summary>A depthwise convolution stored [channels, 1, kernel positions].</summary>
+    public static WeightLayout Depthwise(int channels, int kernel) => Convolution(channels, channels, kernel, channels);
+
+    /// <summary>One number per channel, from channel c to channel c (the gain of a normalisation).</summary>
+    public static WeightLayout Diagonal(int channels) => Depthwise(channels, 1);
+
+    internal void Validate(string weight)
+    {
+        Require(Groups >= 1, nameof(Groups), Groups);
+        Require(OutputsPerGroup >= 0, nameof(OutputsPerGroup), OutputsPerGroup);
+        Require(InputsPerGroup >= 0, nameof(InputsPerGroup), InputsPerGroup);
+        Require(Kernel >= 0, nameof(Kernel), Kernel);
+        Require(Offset >= 0, nameof(Offset), Offset);
+        Require(GroupStride >= 0, nameof(GroupStride), GroupStride);
+        Require(OutputStride >= 0, nameof(OutputStride), OutputStride);
+        Require(InputStride >= 0, nameof(InputStride), InputStride);
+        Require(KernelStride >= 0, nameof(KernelStride), KernelStride);
+        try
+        {
+            _ = checked(Groups * OutputsPerGroup);
+            _ = checked(Groups * InputsPerGroup);
+            _ = checked((long)Outputs * InputsPerGroup * Kernel);
+            _ = checked(Offset + 1 + (Groups - 1) * GroupStride + (OutputsPerGroup - 1L) * OutputStride
+                + (InputsPerGroup - 1L) * InputStride + (Kernel - 1L) * KernelStride);
+        }
+        catch (OverflowException)
+        {
+            throw new NetworkException($"Weight '{weight}': the extents of its layout overflow.");
+        }
+
+        void Require(bool condition, string axis, long value)
+        {
+            if (!condition)
+            {
+                throw new NetworkException($"Weight '{weight}': {axis} is {value}.");
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+namespace EquiNorm.Problem;
+
+/// <summary>The order in which channel groups are updated within a sweep. Every order ends at the same optimum.</summary>
+public enum SweepOrder
+{
+    /// <summary>The backend's best order: forward-backward on the CPU, fused Jacobi on a GPU.</summary>
+    Auto,
+
+    /// <summary>The cycle of the paper: every group once, in network order, each with current neighbours.</summary>
+    Sequential,
+
+    /// <summary>All groups at once from one read of the energies.</summary>
+    Jacobi,
+
+    /// <summary>Groups that share no weight at once, colour by colour.</summary>
+    Colored,
+
+    /// <summary>In network order forth and back; sums of the way forth serve the way back, so a half sweep reads the energies once.</summary>
+    ForwardBackward,
+}
+
+/// <summary>Whether one scalar per group is minimised exactly after each half sweep.</summary>
+public enum CoarseCorrection
+{
+    /// <summary>Yes: the number of sweeps does not grow with depth.</summary>
+    On,
+
+    /// <summary>No: plain block coordinate descent.</summary>
+    Off,
+}
+
+/// <summary>Extrapolation over several sweeps.</summary>
+public enum Acceleration
+{
+    /// <summary>Anderson's, once convergence is slow; a step that raises the objective is taken back.</summary>
+    Anderson,
+
+    /// <summary>None.</summary>
+    None,
+}
+
+/// <summary>Which factors may be returned.</summary>
+public enum FactorSet
+{
+    /// <summary>Any positive factors: the optimum.</summary>
+    Real,
+
+    /// <summary>Powers of two, rounded from the optimum: multiplying is exact in floating point, so the function keeps every bit.</summary>
+    PowersOfTwo,
+}
+
+/// <summary>How the problem is solved. The defaults need no tuning.</summary>
+public sealed record RescalingOptions
+{
+    /// <summary>The defaults.</summary>
+    public static RescalingOptions Default { get; } = new();
+
+    /// <summary>
+    /// Largest relative gap F / F* - 1, certified by a lower bound, at which the solve ends. Where no bound can be had, the residual is
+    /// compared with it instead.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not positive and finite.</exception>
+    public double Tolerance
+    {
+        get;
+        init => field = double.IsFinite(value) && value > 0
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(Tolerance), value, "The tolerance must be positive and finite.");
+    } = 1e-8;
+
+    /// <summary>Largest number of sweeps (reads of all energies, divided by two).</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is less than 1.</exception>
+    public int MaxSweeps
+    {
+        get;
+        init => field = value >= 1
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(MaxSweeps), value, "At least one sweep is needed.");
+    } = 1000;
+
+    /// <summary>The order of updates.</summary>
+    public SweepOrder Order { get; init; } = SweepOrder.Auto;
+
+    /// <summary>The coarse correction.</summary>
+    public CoarseCorrection CoarseCorrection { get; init; } = CoarseCorrection.On;
+
+    /// <summary>The acceleration.</summary>
+    public Acceleration Acceleration { get; init; } = Acceleration.Anderson;
+
+    /// <summary>The factors that may be returned.</summary>
+    public FactorSet Factors { get; init; } = FactorSet.Real;
+}
