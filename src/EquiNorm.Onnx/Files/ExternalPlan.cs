@@ -40,9 +40,9 @@ internal static class ExternalPlan
 
     private static IReadOnlyList<Piece> FilePieces(MappedFile file, ModelEdits edits)
     {
-        // Two tensors may be one by storage: one transform then serves both, and the analysis has made sure it is the same.
+        // Two tensors may be one by storage: there is one transform for both then, and dropping one of them leaves the data.
         var splice = new Splice(file);
-        var changed = edits.Transforms.Where(t => t.Key.DataFile == file && !edits.Dropped.Contains(t.Key)).DistinctBy(t => t.Key.DataStart);
+        var changed = edits.Transforms.Where(t => t.Key.DataFile == file);
         foreach (var (tensor, transform) in changed)
         {
             splice.Replace([], tensor.DataStart, tensor.DataStart + tensor.ByteLength, new TensorPiece(tensor, transform));

@@ -6,9 +6,9 @@ namespace EquiNorm.Onnx.Files;
 /// </summary>
 internal static class ModelWriter
 {
-    /// <summary>Writes the model. The source's mappings are closed before the renames if the output replaces one of its files.</summary>
+    /// <summary>Writes the model; returns the time spent in transforms. The source's mappings are closed before the renames if the output replaces one of its files.</summary>
     /// <exception cref="IOException">The target cannot be written.</exception>
-    public static void Write(ModelLayout layout, ModelEdits edits, string path, CancellationToken cancellation)
+    public static TimeSpan Write(ModelLayout layout, ModelEdits edits, string path, CancellationToken cancellation)
     {
         string target = Path.GetFullPath(path);
         if (Directory.Exists(target))
@@ -18,16 +18,17 @@ internal static class ModelWriter
 
         string? data = layout.ExternalTensors.Count > 0 ? target + ".data" : null;
         string suffix = $".{Environment.ProcessId:x}-{Guid.NewGuid():N}.tmp";
+        var applied = TimeSpan.Zero;
         try
         {
             var splice = edits.ToSplice();
             if (data is not null)
             {
                 var pieces = ExternalPlan.Apply(layout, edits, splice, Path.GetFileName(data));
-                PieceWriter.Write(data + suffix, pieces, cancellation);
+                applied += PieceWriter.Write(data + suffix, pieces, cancellation);
             }
 
-            PieceWriter.Write(target + suffix, splice.Pieces(), cancellation);
+            applied += PieceWriter.Write(target + suffix, splice.Pieces(), cancellation);
             cancellation.ThrowIfCancellationRequested();
             CloseReplaced(layout, target, data);
             if (data is not null)
@@ -36,6 +37,7 @@ internal static class ModelWriter
             }
 
             File.Move(target + suffix, target, overwrite: true);
+            return applied;
         }
         catch
         {
