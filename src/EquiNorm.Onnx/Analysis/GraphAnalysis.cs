@@ -184,19 +184,14 @@ internal sealed class GraphAnalysis
 
     private void Analyze(NodeLayout node)
     {
-        if (constants.Contains(node))
+        if (constants.Contains(node) || Folding.IsFolded(node))
         {
-            return;
+            return; // defined already: as a constant, or by the operator that it is folded into
         }
 
         var inputs = node.Header.Input.Select(n => n.Length == 0 ? null : Value(n)
             ?? throw Invalid($"{node.DisplayName} reads '{n}', which nothing before it makes.")).ToArray();
         FixOuter(node);
-        if (Folding.IsFolded(node))
-        {
-            return; // its operator has defined the output
-        }
-
         var probe = new NodeContext(this, node, inputs, new Extent[]?[node.Header.Output.Count]);
         var shapes = Enumerable.Range(0, node.Header.Output.Count).Select(i => OutputShape(probe, i)).ToArray();
         var context = new NodeContext(this, node, inputs, shapes);
