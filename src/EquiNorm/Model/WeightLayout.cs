@@ -111,6 +111,29 @@ public sealed record WeightLayout
     /// <summary>One number per channel, from channel c to channel c (the gain of a normalisation).</summary>
     public static WeightLayout Diagonal(int channels) => Depthwise(channels, 1);
 
+    /// <summary>
+    /// Whether the channels with the larger stride are the outermost dimension of the storage, one contiguous row each, so that the
+    /// tensor can be processed a few rows at a time.
+    /// </summary>
+    public bool HasStorageRows => IsOutputMajor
+        ? (Groups == 1 || GroupStride == OutputsPerGroup * OutputStride) && RowFits(OutputStride, InputsPerGroup, InputStride)
+        : Groups == 1 && RowFits(InputStride, OutputsPerGroup, OutputStride);
+
+    /// <summary>Whether output channels are further apart than input channels (convolutions, torch's Linear).</summary>
+    public bool IsOutputMajor => IsDiagonal || OutputsPerGroup == 1 || (InputsPerGroup > 1 ? OutputStride >= InputStride : OutputStride >= Kernel);
+
+    /// <summary>Number of storage rows, if there are any: all output channels, or all input channels.</summary>
+    public int StorageRows => IsOutputMajor ? Outputs : Inputs;
+
+    /// <summary>Elements of a storage row.</summary>
+    public long StorageRowElements => !IsOutputMajor ? InputStride
+        : OutputsPerGroup > 1 ? OutputStride
+        : Groups > 1 ? GroupStride
+        : (long)InputsPerGroup * Kernel;
+
+    private bool RowFits(long stride, int inner, long innerStride) =>
+        StorageRows <= 1 || 1 + (inner - 1) * innerStride + (Kernel - 1) * KernelStride <= Math.Max(stride, StorageRowElements);
+
     internal void Validate(string weight)
     {
         Require(Groups >= 1, nameof(Groups), Groups);

@@ -1,0 +1,78 @@
+// Signatures only, see Indices.cs. This file: the name of a kernel's entry, and PTX written by hand.
+namespace ILGPU.Backends.EntryPoints
+{
+    [AttributeUsage(AttributeTargets.Method, AllowMultiple = false)]
+    public sealed class KernelNameAttribute : Attribute
+    {
+        // The one constructor that does not throw: reading a kernel's attributes by reflection runs it.
+        public KernelNameAttribute(string kernelName) => KernelName = kernelName;
+
+        public string KernelName { get; }
+    }
+}
+
+namespace ILGPU.Runtime.Cuda
+{
+    public static class CudaAsm
+    {
+        public static bool IsSupported => throw Stub.NotRunnable;
+
+        public static void Emit(string asm) => throw Stub.NotRunnable;
+
+        public static void Emit<T0>(string asm, out T0 arg0)
+            where T0 : struct => throw Stub.NotRunnable;
+
+        public static void Emit<T0, T1>(string asm, out T0 arg0, T1 arg1)
+            where T0 : struct
+            where T1 : struct => throw Stub.NotRunnable;
+
+        public static void Emit<T0, T1, T2>(string asm, out T0 arg0, T1 arg1, T2 arg2)
+            where T0 : struct
+            where T1 : struct
+            where T2 : struct => throw Stub.NotRunnable;
+
+        public static void Emit<T0, T1, T2, T3>(string asm, out T0 arg0, T1 arg1, T2 arg2, T3 arg3)
+            where T0 : struct
+            where T1 : struct
+            where T2 : struct
+            where T3 : struct => throw Stub.NotRunnable;
+
+        public static void EmitRef<T0>(string asm, ref T0 arg0)
+            where T0 : struct, ICudaAsmEmitParameter => throw Stub.NotRunnable;
+
+        public static void EmitRef<T0, T1>(string asm, ref T0 arg0, ref T1 arg1)
+            where T0 : struct, ICudaAsmEmitParameter
+            where T1 : struct, ICudaAsmEmitParameter => throw Stub.NotRunnable;
+
+        public static void EmitRef<T0, T1, T2>(string asm, ref T0 arg0, ref T1 arg1, ref T2 arg2)
+            where T0 : struct, ICudaAsmEmitParameter
+            where T1 : struct, ICudaAsmEmitParameter
+            where T2 : struct, ICudaAsmEmitParameter => throw Stub.NotRunnable;
+
+        public static void EmitRef<T0, T1, T2, T3, T4>(
+            string asm, ref T0 arg0, ref T1 arg1, ref T2 arg2, ref T3 arg3, ref T4 arg4)
+            where T0 : struct, ICudaAsmEmitParameter
+            where T1 : struct, ICudaAsmEmitParameter
+            where T2 : struct, ICudaAsmEmitParameter
+            where T3 : struct, ICudaAsmEmitParameter
+            where T4 : struct, ICudaAsmEmitParameter => throw Stub.NotRunnable;
+    }
+
+    public interface ICudaAsmEmitParameter
+    {
+    }
+
+    public struct Input<T> : ICudaAsmEmitParameter
+        where T : struct
+    {
+        public T Value;
+
+        public static implicit operator Input<T>(T v) => throw Stub.NotRunnable;
+    }
+
+    public struct Output<T> : ICudaAsmEmitParameter
+        where T : struct
+    {
+        public T Value;
+    }
+}

@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>
+/// Memory for the vectors of one state: 64-byte aligned, zeroed, freed together. Large requests get memory of their own, small ones share
+/// pages.
+/// </summary>
+internal sealed unsafe class Arena : IDisposable
+{
+    private const long PageBytes = 1 << 18;
+    private const int Alignment = 64;
+
+    private readonly List<nint> _pages = [];
+    private byte* _free;
+    private long _left;
+
+    /// <summary>Bytes taken from the system.</summary>
+    public long Bytes { get; private set; }
+
+    /// <summary>Room for <paramref name="count"/> float64 numbers, all zero.</summary>
+    /// <exception cref="OutOfMemoryException">There is no memory for it.</exception>
+    public double* Allocate(long count)
+    {
+        var bytes = checked((count * sizeof(double) + Alignment - 1) / Alignment * Alignment);
+        if (bytes > PageBytes / 4)
+        {
+            return (double*)Page(bytes);
+        }
+
+        if (bytes > _left)
+        {
+            _free = (byte*)Page(PageBytes);
+            _left = PageBytes;
+        }
+
+        var result = _free;
+        _free += bytes;
+        _left -= bytes;
+        return (double*)result;
+    }
+
+    public void Dispose()
+    {
+        foreach (var page in _pages)
+        {
+            NativeMemory.AlignedFree((void*)page);
+        }
+
+        _pages.Clear();
+        _left = 0;
+    }
+
+    private void* Page(long bytes)
+    {
+        var page = NativeMemory.AlignedAlloc((nuint)bytes, Alignment);
+        NativeMemory.Clear(page, (nuint)bytes);
+        _pages.Add((nint)page);
+        Bytes += bytes;
+        return page;
+    }
+}

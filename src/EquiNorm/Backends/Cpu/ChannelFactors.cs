@@ -1,0 +1,174 @@
+using System.Numerics;
+using EquiNorm.Plan;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>
+/// The factors of all channels: p u_c = reference_g + v_c, x_c = exp(v_c), with v centred in its group whenever the group is updated, so
+/// that x and 1/x stay in range however large u grows. Frozen channels of free groups have x = 1/x = 0 here: their u is 0, and their
+/// share of every sum is kept apart.
+/// </summary>
+internal sealed unsafe class ChannelFactors
+{
+    private readonly RescalingPlan _plan;
+    private readonly bool[] _live;
+    private readonly int[] _versions;
+    private readonly double[] _references;
+
+    public ChannelFactors(RescalingPlan plan, Arena arena)
+    {
+        _plan = plan;
+        var channels = plan.Problem.Network.ChannelCount;
+        _live = new bool[channels];
+        _versions = new int[plan.Groups.Count];
+        _references = new double[plan.Groups.Count];
+        Logs = arena.Allocate(channels);
+        X = arena.Allocate(channels);
+        InverseX = arena.Allocate(channels);
+        foreach (var group in plan.Groups)
+        {
+            _live.AsSpan(group.Group.FirstChannel, group.Group.Count).Fill(!group.Group.IsPinned);
+        }
+
+        new Span<double>(X, channels).Fill(1);
+        new Span<double>(InverseX, channels).Fill(1);
+    }
+
+    /// <summary>v.</summary>
+    public double* Logs { get; }
+
+    /// <summary>exp(v): multiplies outputs.</summary>
+    public double* X { get; }
+
+    /// <summary>exp(-v): multiplies inputs.</summary>
+    public double* InverseX { get; }
+
+    public int Count => _live.Length;
+
+    public double* Of(Axis axis) => axis == Axis.Output ? X : InverseX;
+
+    public double Reference(int group) => _references[group];
+
+    public int Version(int group) => _versions[group];
+
+    public bool IsLive(int channel) => _live[channel];
+
+    public ReadOnlySpan<bool> Live(int group) =>
+        _live.AsSpan(_plan.Groups[group].Group.FirstChannel, _plan.Groups[group].Group.Count);
+
+    /// <summary>Adds to u of the live channels of every group; all sums stay valid.</summary>
+    public void Shift(ReadOnlySpan<double> shifts)
+    {
+        for (var g = 0; g < _references.Length; g++)
+        {
+            if (!_plan.Groups[g].Group.IsPinned)
+            {
+                _references[g] += _plan.Problem.Norm * shifts[g];
+            }
+        }
+    }
+
+    public void Freeze(ReadOnlySpan<bool> frozen)
+    {
+        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            var changed = false;
+            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            {
+                if (frozen[c])
+                {
+                    changed = true;
+                    _live[c] = false;
+                    Logs[c] = X[c] = InverseX[c] = 0;
+                }
+            }
+
+            if (changed)
+            {
+                Commit(group.Group.Index);
+            }
+        }
+    }
+
+    public void Read(Span<double> logFactors)
+    {
+        logFactors.Clear();
+        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            {
+                logFactors[c] = _live[c] ? (_references[group.Group.Index] + Logs[c]) / _plan.Problem.Norm : 0;
+            }
+        }
+    }
+
+    public void Write(ReadOnlySpan<double> logFactors)
+    {
+        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            _references[group.Group.Index] = 0;
+            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            {
+                Logs[c] = _live[c] ? _plan.Problem.Norm * logFactors[c] : 0;
+            }
+
+            Commit(group.Group.Index);
+        }
+    }
+
+    /// <summary>Centres v, recomputes x, and makes every sum over the group stale.</summary>
+    public void Commit(int group)
+    {
+        var first = _plan.Groups[group].Group.FirstChannel;
+        var count = _plan.Groups[group].Group.Count;
+        var live = Live(group);
+        var (low, high) = (double.PositiveInfinity, double.NegativeInfinity);
+        for (var c = 0; c < count; c++)
+        {
+            if (live[c])
+            {
+                low = Math.Min(low, Logs[first + c]);
+                high = Math.Max(high, Logs[first + c]);
+            }
+        }
+
+        _versions[group]++;
+        if (low > high)
+        {
+            return; // nothing in this group moves
+        }
+
+        var centre = (low + high) / 2;
+        _references[group] += centre;
+        Exponentials(first, count, centre);
+        for (var c = 0; c < count; c++)
+        {
+            if (!live[c])
+            {
+                Logs[first + c] = X[first + c] = InverseX[first + c] = 0;
+            }
+        }
+    }
+
+    private void Exponentials(int first, int count, double centre)
+    {
+        var c = first;
+        var end = first + count;
+        var shift = new Vector<double>(centre);
+        for (; c <= end - Vector<double>.Count; c += Vector<double>.Count)
+        {
+            var v = Vector.Load(Logs + c) - shift;
+            var x = Vector.Exp(v);
+            v.Store(Logs + c);
+            x.Store(X + c);
+            (Vector<double>.One / x).Store(InverseX + c);
+        }
+
+        for (; c < end; c++)
+        {
+            Logs[c] -= centre;
+            X[c] = Math.Exp(Logs[c]);
+            InverseX[c] = 1 / X[c];
+        }
+    }
+}

@@ -1,0 +1,301 @@
+using System.Numerics;
+using EquiNorm.Plan;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>
+/// The closed form: with a the sum of a channel's incoming and b of its outgoing energies at the current u,
+/// p u += (log b - log a) / 2. For the groups around a depthwise weight with energies e, incoming r and outgoing g, both without their own
+/// factors: r x_A = e x_B / x_A = g / x_B = (r e g)^(1/3).
+/// </summary>
+internal sealed unsafe class ChannelUpdate
+{
+    // exp(-500) of the largest term is far below the last bit of a sum, yet far from underflow.
+    private const double LargestSpread = 500;
+
+    private readonly RescalingPlan _plan;
+    private readonly CpuWeight[] _weights;
+    private readonly ChannelFactors _factors;
+    private readonly List<Term> _terms = [];
+    private readonly double[] _incoming;
+    private readonly double[] _outgoing;
+
+    public ChannelUpdate(RescalingPlan plan, CpuWeight[] weights, ChannelFactors factors)
+    {
+        _plan = plan;
+        _weights = weights;
+        _factors = factors;
+        var widest = plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
+        _incoming = new double[widest];
+        _outgoing = new double[widest];
+    }
+
+    /// <summary>Whether factors change or are only looked at.</summary>
+    public enum Mode
+    {
+        /// <summary>Set every channel to its closed form.</summary>
+        Update,
+
+        /// <summary>Only measure.</summary>
+        Measure,
+    }
+
+    /// <summary>Updates (or measures) all units from the sums as they are; returns the largest |log(a/b)| / p met.</summary>
+    public double Run(ReadOnlySpan<UpdateUnit> units, Mode mode)
+    {
+        double largest = 0;
+        foreach (var unit in units)
+        {
+            largest = Math.Max(largest, unit.IsPair ? Pair(unit, mode) : Single(unit.Group, mode));
+        }
+
+        // Only now: the units' sums are all of one moment (Jacobi), whatever their order.
+        if (mode == Mode.Update)
+        {
+            foreach (var unit in units)
+            {
+                _factors.Commit(unit.Group);
+                if (unit.IsPair)
+                {
+                    _factors.Commit(unit.Behind);
+                }
+            }
+        }
+
+        return largest / _plan.Problem.Norm;
+    }
+
+    private double Single(int group, Mode mode)
+    {
+        var count = _plan.Groups[group].Group.Count;
+        var logs = _factors.Logs + _plan.Groups[group].Group.FirstChannel;
+        var live = _factors.Live(group);
+        var incoming = _incoming.AsSpan(0, count);
+        var outgoing = _outgoing.AsSpan(0, count);
+        LogSums(group, Axis.Output, incoming);
+        LogSums(group, Axis.Input, outgoing);
+        var reference = _factors.Reference(group);
+        double largest = 0;
+        for (var c = 0; c < count; c++)
+        {
+            if (!live[c])
+            {
+                continue;
+            }
+
+            // log b - log a, with the channel's own factor put back in.
+            var difference = outgoing[c] - incoming[c] - 2 * (reference + logs[c]);
+            if (!double.IsFinite(difference))
+            {
+                continue; // a side whose energies all vanish in float64 says nothing
+            }
+
+            largest = Math.Max(largest, Math.Abs(difference));
+            if (mode == Mode.Update)
+            {
+                logs[c] += difference / 2;
+            }
+        }
+
+        return largest;
+    }
+
+    private double Pair(UpdateUnit unit, Mode mode)
+    {
+        var front = _plan.Groups[unit.Group].Group;
+        var behind = _plan.Groups[unit.Behind].Group;
+        var frontLogs = _factors.Logs + front.FirstChannel;
+        var behindLogs = _factors.Logs + behind.FirstChannel;
+        var frontLive = _factors.Live(unit.Group);
+        var behindLive = _factors.Live(unit.Behind);
+        var (frontReference, behindReference) = (_factors.Reference(unit.Group), _factors.Reference(unit.Behind));
+        var energies = _weights[unit.Depthwise].Energies;
+        var scale = _weights[unit.Depthwise].LogScale;
+        var incoming = _incoming.AsSpan(0, front.Count);
+        var outgoing = _outgoing.AsSpan(0, front.Count);
+        LogSums(unit.Group, Axis.Output, incoming);
+        LogSums(unit.Behind, Axis.Input, outgoing);
+        double largest = 0;
+        for (var c = 0; c < front.Count; c++)
+        {
+            var e = Math.Log(energies[c]) + scale;
+            var (r, g) = (incoming[c], outgoing[c]);
+            var a = frontLive[c] ? frontReference + frontLogs[c] : 0;
+            var b = behindLive[c] ? behindReference + behindLogs[c] : 0;
+            if (frontLive[c] && double.IsFinite(r + e))
+            {
+                largest = Math.Max(largest, Math.Abs(r + a - (e + b - a)));
+            }
+
+            if (behindLive[c] && double.IsFinite(g + e))
+            {
+                largest = Math.Max(largest, Math.Abs(e + b - a - (g - b)));
+            }
+
+            if (mode == Mode.Measure)
+            {
+                continue;
+            }
+
+            // With one side frozen the other has the ordinary closed form.
+            var (newA, newB) = (frontLive[c], behindLive[c]) switch
+            {
+                (true, true) => ((e + g - 2 * r) / 3, (2 * g - r - e) / 3),
+                (true, false) => ((e + b - r) / 2, b),
+                (false, true) => (a, (g - e + a) / 2),
+                _ => (a, b),
+            };
+            if (frontLive[c] && double.IsFinite(newA))
+            {
+                frontLogs[c] = newA - frontReference;
+            }
+
+            if (behindLive[c] && double.IsFinite(newB))
+            {
+                behindLogs[c] = newB - behindReference;
+            }
+        }
+
+        return largest;
+    }
+
+    // The logarithm of each channel's sums on one side, penalties and references included, its own factor not.
+    private void LogSums(int group, Axis axis, Span<double> logs)
+    {
+        var highest = CollectTerms(group, axis);
+        var first = _plan.Groups[group].Group.FirstChannel;
+        logs.Clear();
+        if (_terms.TrueForAll(t => highest - t.LogScale <= LargestSpread))
+        {
+            foreach (var term in _terms)
+            {
+                AddTerm(term, Math.Exp(term.LogScale - highest), first, logs);
+            }
+
+            Logarithm(logs, highest);
+            return;
+        }
+
+        LogSumsOfFarApartTerms(first, logs);
+    }
+
+    // Penalties that differ by more than float64 can hold: per channel, relative to the largest term.
+    private void LogSumsOfFarApartTerms(int first, Span<double> logs)
+    {
+        var largest = new double[logs.Length];
+        Array.Fill(largest, double.NegativeInfinity);
+        foreach (var term in _terms)
+        {
+            for (var i = 0; i < term.Segment.Count; i++)
+            {
+                if (term.Segment.Channels[i] >= 0)
+                {
+                    ref var slot = ref largest[term.Segment.Channels[i] - first];
+                    slot = Math.Max(slot, Math.Log(term.Sums[i]) + term.LogScale);
+                }
+            }
+        }
+
+        foreach (var term in _terms)
+        {
+            for (var i = 0; i < term.Segment.Count; i++)
+            {
+                if (term.Segment.Channels[i] >= 0 && term.Sums[i] > 0)
+                {
+                    var c = term.Segment.Channels[i] - first;
+                    logs[c] += Math.Exp(Math.Log(term.Sums[i]) + term.LogScale - largest[c]);
+                }
+            }
+        }
+
+        for (var c = 0; c < logs.Length; c++)
+        {
+            logs[c] = Math.Log(logs[c]) + largest[c];
+        }
+    }
+
+    private double CollectTerms(int group, Axis axis)
+    {
+        _terms.Clear();
+        var other = axis == Axis.Output ? Axis.Input : Axis.Output;
+        var sign = other == Axis.Output ? 1 : -1;
+        var highest = double.NegativeInfinity;
+        foreach (var incident in _plan.Groups[group].Incident(axis))
+        {
+            var weight = _weights[incident.Weight];
+            var segment = weight.Planned.Segments(axis)[incident.Segment];
+            var far = weight.Planned.Segments(other);
+            for (var s = 0; s < far.Length; s++)
+            {
+                var scale = weight.LogScale + sign * _factors.Reference(far[s].Group);
+                _terms.Add(new Term(segment, (nint)(weight.Sums(axis, s) + segment.Start), scale));
+                highest = Math.Max(highest, scale);
+            }
+
+            if (weight.Fixed(axis) is not null)
+            {
+                _terms.Add(new Term(segment, (nint)(weight.Fixed(axis) + segment.Start), weight.LogScale));
+                highest = Math.Max(highest, weight.LogScale);
+            }
+        }
+
+        return highest;
+    }
+
+    private static void AddTerm(in Term term, double scale, int first, Span<double> sums)
+    {
+        var segment = term.Segment;
+        if (segment.FirstChannel < 0)
+        {
+            for (var i = 0; i < segment.Count; i++)
+            {
+                if (segment.Channels[i] >= 0)
+                {
+                    sums[segment.Channels[i] - first] += scale * term.Sums[i];
+                }
+            }
+
+            return;
+        }
+
+        fixed (double* start = sums)
+        {
+            var target = start + (segment.FirstChannel - first);
+            var n = 0;
+            var scales = new Vector<double>(scale);
+            for (; n <= segment.Count - Vector<double>.Count; n += Vector<double>.Count)
+            {
+                (Vector.Load(target + n) + scales * Vector.Load(term.Sums + n)).Store(target + n);
+            }
+
+            for (; n < segment.Count; n++)
+            {
+                target[n] += scale * term.Sums[n];
+            }
+        }
+    }
+
+    private static void Logarithm(Span<double> sums, double offset)
+    {
+        fixed (double* start = sums)
+        {
+            var n = 0;
+            var offsets = new Vector<double>(offset);
+            for (; n <= sums.Length - Vector<double>.Count; n += Vector<double>.Count)
+            {
+                (Vector.Log(Vector.Load(start + n)) + offsets).Store(start + n);
+            }
+
+            for (; n < sums.Length; n++)
+            {
+                start[n] = Math.Log(start[n]) + offset;
+            }
+        }
+    }
+
+    /// <summary>One vector of sums that contributes to a group.</summary>
+    private readonly record struct Term(AxisSegment Segment, nint Address, double LogScale)
+    {
+        public double* Sums => (double*)Address;
+    }
+}

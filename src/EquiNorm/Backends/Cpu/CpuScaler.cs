@@ -1,0 +1,165 @@
+using EquiNorm.Model;
+using EquiNorm.Plan;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>Multiplies the elements of one weight by their factors, tile by tile.</summary>
+internal sealed unsafe class CpuScaler : WeightScaler
+{
+    // A tile of 256 Ki elements is large enough that handing it out does not show, and small enough to spread over threads.
+    private const long TileElements = 1 << 18;
+
+    private readonly WorkerPool _pool;
+    private readonly WeightBlocks _blocks;
+    private readonly double[] _outer;
+    private readonly double[] _inner;
+    private readonly int _rowsPerTile;
+
+    public CpuScaler(Scalings scalings, Weight weight, WorkerPool pool)
+    {
+        if (!ReferenceEquals(scalings.Network.Weights[weight.Index], weight)
+            && scalings.Network.Weights[weight.Index].Name != weight.Name)
+        {
+            throw new ArgumentException($"The factors belong to another network than weight '{weight.Name}'.", nameof(weight));
+        }
+
+        Weight = weight;
+        _pool = pool;
+        _blocks = new WeightBlocks(weight);
+        var outputs = scalings.FactorsOf(weight.Outputs);
+        var inputs = scalings.FactorsOf(weight.Inputs, -1);
+        for (var o = 0; o < weight.OutputScale.Length; o++)
+        {
+            outputs[o] *= weight.OutputScale.Span[o];
+        }
+
+        if (_blocks.IsDiagonal)
+        {
+            for (var c = 0; c < outputs.Length; c++)
+            {
+                outputs[c] *= inputs[c];
+            }
+        }
+
+        (_outer, _inner) = _blocks.IsDiagonal || _blocks.OuterAxis == Axis.Output ? (outputs, inputs) : (inputs, outputs);
+        _rowsPerTile = (int)Math.Clamp(TileElements / Math.Max(1, (long)_blocks.Inner * weight.Layout.Kernel), 1, int.MaxValue);
+    }
+
+    public override Weight Weight { get; }
+
+    public override ApplyReport Apply(TensorMemory source, TensorMemory destination)
+    {
+        Require(source, Weight.Layout.RequiredElements);
+        Require(destination, Weight.Layout.RequiredElements);
+        var tilesPerBlock = (_blocks.Outer + _rowsPerTile - 1) / _rowsPerTile;
+        return Run(new Job(this, source.Address, destination.Address, _blocks.Count, 0, tilesPerBlock), _blocks.Count * tilesPerBlock);
+    }
+
+    public override ApplyReport ApplyRows(TensorMemory source, int firstRow, int rowCount, TensorMemory destination)
+    {
+        var layout = Weight.Layout;
+        if (!layout.HasStorageRows || firstRow < 0 || rowCount < 0 || firstRow + (long)rowCount > layout.StorageRows)
+        {
+            throw new ArgumentOutOfRangeException(nameof(firstRow), $"Weight '{Weight.Name}' has no storage rows {firstRow} + {rowCount}.");
+        }
+
+        Require(source, layout.RequiredElements);
+        Require(destination, rowCount * layout.StorageRowElements);
+        var bytes = Weight.ElementType.ByteSize();
+        var report = default(ApplyReport);
+        for (var row = firstRow; row < firstRow + rowCount;)
+        {
+            // Rows of one block at a time: each block has inner factors of its own.
+            var block = _blocks.IsDiagonal ? 0 : row / _blocks.Outer;
+            var start = row - block * _blocks.Outer;
+            var count = Math.Min(firstRow + rowCount - row, _blocks.Outer - start);
+            var target = destination.Address + (nint)((row - firstRow) * layout.StorageRowElements * bytes);
+            var offset = (nint)((layout.Offset + block * layout.GroupStride + start * _blocks.OuterStride) * bytes);
+            report += Run(
+                new Job(this, source.Address, target - offset, block, start, (count + _rowsPerTile - 1) / _rowsPerTile, count),
+                (count + _rowsPerTile - 1) / _rowsPerTile);
+            row += count;
+        }
+
+        return report;
+    }
+
+    private ApplyReport Run(in Job job, int items)
+    {
+        if (items == 0)
+        {
+            return default;
+        }
+
+        _pool.Run(job, items);
+        return job.Report;
+    }
+
+    private void Require(TensorMemory memory, long elements)
+    {
+        if (memory.ElementType != Weight.ElementType || memory.Length < elements)
+        {
+            throw new NetworkException(
+                $"Weight '{Weight.Name}' needs {elements} elements of {Weight.ElementType}, the memory has {memory.Length} of {memory.ElementType}.");
+        }
+    }
+
+    private readonly struct Job : IWorkerJob
+    {
+        private readonly CpuScaler _scaler;
+        private readonly nint _source;
+        private readonly nint _destination;
+        private readonly int _block;
+        private readonly int _firstRow;
+        private readonly int _tilesPerBlock;
+        private readonly int _rowCount;
+        private readonly long[] _counts;
+
+        /// <summary>All blocks.</summary>
+        public Job(CpuScaler scaler, nint source, nint destination, int blocks, int firstRow, int tilesPerBlock)
+            : this(scaler, source, destination, block: -1, firstRow, tilesPerBlock, scaler._blocks.Outer)
+        {
+        }
+
+        /// <summary>Some rows of one block (-1: of each block).</summary>
+        public Job(CpuScaler scaler, nint source, nint destination, int block, int firstRow, int tilesPerBlock, int rowCount)
+        {
+            _scaler = scaler;
+            _source = source;
+            _destination = destination;
+            _block = block;
+            _firstRow = firstRow;
+            _tilesPerBlock = tilesPerBlock;
+            _rowCount = rowCount;
+            _counts = new long[2];
+        }
+
+        public ApplyReport Report => new(_counts[0], _counts[1]);
+
+        public void Execute(int item, int worker)
+        {
+            var blocks = _scaler._blocks;
+            var block = _block >= 0 ? _block : item / _tilesPerBlock;
+            var row = item % _tilesPerBlock * _scaler._rowsPerTile;
+            var count = Math.Min(_scaler._rowsPerTile, _rowCount - row);
+            row += _firstRow;
+            var source = blocks.View(_source, block).Rows(row, count);
+            var destination = blocks.View(_destination, block).Rows(row, count);
+            fixed (double* outer = _scaler._outer, inner = _scaler._inner)
+            {
+                var counts = ScaleKernels.Apply(
+                    source,
+                    destination,
+                    outer + block * blocks.Outer + row,
+                    blocks.IsDiagonal ? null : inner + block * blocks.Inner,
+                    VectorWidths.Default);
+                if (counts != default)
+                {
+                    Interlocked.Add(ref _counts[0], counts.Overflowed);
+                    Interlocked.Add(ref _counts[1], counts.Vanished);
+                }
+            }
+        }
+    }
+}

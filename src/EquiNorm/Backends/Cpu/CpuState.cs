@@ -1,0 +1,293 @@
+using EquiNorm.Model;
+using EquiNorm.Plan;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>The state of a solve on the CPU. See <see cref="RescalingState"/> for what its numbers mean.</summary>
+internal sealed unsafe class CpuState : RescalingState
+{
+    private readonly Arena _arena = new();
+    private readonly WorkerPool _pool;
+    private readonly CpuWeight[] _weights;
+    private readonly ChannelFactors _factors;
+    private readonly ChannelUpdate _update;
+    private readonly SumEngine _engine;
+    private readonly BlockNorms _norms;
+
+    public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool)
+    {
+        Plan = plan;
+        _pool = pool;
+        _weights = [.. plan.Weights.Select(w => new CpuWeight(w, tensors[w.Weight.Index], _arena))];
+        _factors = new ChannelFactors(plan, _arena);
+        _update = new ChannelUpdate(plan, _weights, _factors);
+        _engine = new SumEngine(pool);
+        _norms = new BlockNorms(plan, _weights, _factors);
+    }
+
+    public override RescalingPlan Plan { get; }
+
+    public override long EdgesRead => _engine.EdgesRead;
+
+    public override int Load(ReadOnlySpan<double> logFactors)
+    {
+        _factors.Write(logFactors);
+        EnergyLoader.Prepare(_weights, Plan.Problem.Norm, _pool);
+        foreach (var weight in _weights)
+        {
+            if (weight.IsSingleBlock && !weight.Planned.HasSelfEdges)
+            {
+                QueueBoth(weight, materialise: weight.StoresEnergies);
+            }
+        }
+
+        _engine.Run();
+        EnergyLoader.StoreOthers(_weights, _pool);
+        foreach (var weight in _weights)
+        {
+            QueueStale(weight, Axis.Output);
+            QueueStale(weight, Axis.Input);
+        }
+
+        _engine.Run();
+        return FirstNonFinite();
+    }
+
+    public override void Freeze(ReadOnlySpan<bool> frozen)
+    {
+        var channels = _factors.Count;
+        var mask = _arena.Allocate(channels);
+        for (var c = 0; c < channels; c++)
+        {
+            mask[c] = frozen[c] ? 1 : 0;
+        }
+
+        _factors.Freeze(frozen);
+        foreach (var weight in _weights)
+        {
+            foreach (var axis in (ReadOnlySpan<Axis>)[Axis.Output, Axis.Input])
+            {
+                AddFixed(weight, axis, mask);
+            }
+        }
+    }
+
+    public override void Refresh(ReadOnlySpan<UpdateUnit> units)
+    {
+        foreach (var unit in units)
+        {
+            QueueStaleSums(unit.Group, Axis.Output);
+            if (!unit.IsPair)
+            {
+                QueueStaleSums(unit.Group, Axis.Input);
+                continue;
+            }
+
+            // The depthwise weight between the two is in the closed form itself: no sum over it is needed.
+            QueueStaleSums(unit.Behind, Axis.Input);
+        }
+
+        _engine.Run();
+    }
+
+    public override void Refresh(ReadOnlySpan<SumRef> sums)
+    {
+        foreach (var sum in sums)
+        {
+            QueueIfStale(_weights[sum.Weight], sum.Axis, sum.Segment);
+        }
+
+        _engine.Run();
+    }
+
+    public override double Update(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Update);
+
+    public override double Residual(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Measure);
+
+    public override void ReadNorms(List<CoarseEdge> edges)
+    {
+        foreach (var block in _norms.Blocks)
+        {
+            if (!IsValid(block.Weight, Axis.Output, block.Input) && !IsValid(block.Weight, Axis.Input, block.Output))
+            {
+                QueueIfStale(block.Weight, Axis.Output, block.Input);
+            }
+        }
+
+        _engine.Run();
+        edges.Clear();
+        foreach (var block in _norms.Blocks)
+        {
+            _norms.Add(block, IsValid(block.Weight, Axis.Output, block.Input) ? Axis.Output : Axis.Input, edges);
+        }
+
+        _norms.AddFixed(edges);
+    }
+
+    public override void Shift(ReadOnlySpan<double> shifts) => _factors.Shift(shifts);
+
+    public override void ReadLogFactors(Span<double> logFactors) => _factors.Read(logFactors);
+
+    public override void WriteLogFactors(ReadOnlySpan<double> logFactors) => _factors.Write(logFactors);
+
+    public override void Probe(ReadOnlySpan<SumRef> sums, ReadOnlySpan<double> weights)
+    {
+        foreach (var sum in sums)
+        {
+            var weight = _weights[sum.Weight];
+            var segment = Summed(weight, sum.Axis, sum.Segment);
+            var factors = Factors(weight, sum.Axis, sum.Segment);
+            var weighted = weight.AllocateProbeFactors(sum.Axis, sum.Segment, _arena);
+            for (var i = 0; i < segment.Count; i++)
+            {
+                weighted[i] = segment.Channels[i] >= 0 ? factors[i] * weights[segment.Channels[i]] : 0;
+            }
+
+            var probe = new SumVectors((nint)weighted, (nint)weight.AllocateProbe(sum.Axis, sum.Segment, _arena));
+            if (IsValid(weight, sum.Axis, sum.Segment))
+            {
+                _engine.Add(weight, sum.Axis, sum.Segment, probe, default);
+            }
+            else
+            {
+                var plain = new SumVectors((nint)factors, (nint)weight.Sums(sum.Axis, sum.Segment));
+                _engine.Add(weight, sum.Axis, sum.Segment, plain, probe);
+                weight.Stamp(sum.Axis, sum.Segment) = _factors.Version(segment.Group);
+            }
+        }
+
+        _engine.Run();
+    }
+
+    public override ReadOnlySpan<double> Sums(SumRef sum) =>
+        new(_weights[sum.Weight].Sums(sum.Axis, sum.Segment), Plan.Weights[sum.Weight].Length(sum.Axis));
+
+    public override ReadOnlySpan<double> ProbeSums(SumRef sum) =>
+        new(_weights[sum.Weight].Probe(sum.Axis, sum.Segment), Plan.Weights[sum.Weight].Length(sum.Axis));
+
+    public override ReadOnlySpan<double> FixedSums(int weight, Axis axis) => _weights[weight].Fixed(axis) is null
+        ? default
+        : new(_weights[weight].Fixed(axis), Plan.Weights[weight].Length(axis));
+
+    public override ReadOnlySpan<double> Factors(Axis axis) => new(_factors.Of(axis), _factors.Count);
+
+    public override double Reference(int group) => _factors.Reference(group);
+
+    public override double LogScale(int weight) => _weights[weight].LogScale;
+
+    public override bool IsLive(int channel) => _factors.IsLive(channel);
+
+    public override (int Output, int Input, int Kernel, double Value)? FindNonFinite(int weight) =>
+        EnergyLoader.FindNonFinite(_weights[weight]);
+
+    protected override void Dispose(bool disposing) => _arena.Dispose();
+
+    private bool IsValid(CpuWeight weight, Axis axis, int segment) =>
+        weight.Stamp(axis, segment) == _factors.Version(Summed(weight, axis, segment).Group);
+
+    private static AxisSegment Summed(CpuWeight weight, Axis axis, int segment) =>
+        weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output)[segment];
+
+    private void QueueStaleSums(int group, Axis axis)
+    {
+        foreach (var incident in Plan.Groups[group].Incident(axis))
+        {
+            QueueStale(_weights[incident.Weight], axis);
+        }
+    }
+
+    private void QueueStale(CpuWeight weight, Axis axis)
+    {
+        var segments = weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output).Length;
+        for (var s = 0; s < segments; s++)
+        {
+            QueueIfStale(weight, axis, s);
+        }
+    }
+
+    private void QueueIfStale(CpuWeight weight, Axis axis, int segment)
+    {
+        if (IsValid(weight, axis, segment))
+        {
+            return;
+        }
+
+        _engine.Add(weight, axis, segment, Vectors(weight, axis, segment), default);
+        weight.Stamp(axis, segment) = _factors.Version(Summed(weight, axis, segment).Group);
+    }
+
+    private void QueueBoth(CpuWeight weight, bool materialise)
+    {
+        _engine.AddBoth(weight, Vectors(weight, Axis.Output, 0), Vectors(weight, Axis.Input, 0), materialise);
+        weight.Stamp(Axis.Output, 0) = _factors.Version(Summed(weight, Axis.Output, 0).Group);
+        weight.Stamp(Axis.Input, 0) = _factors.Version(Summed(weight, Axis.Input, 0).Group);
+    }
+
+    private SumVectors Vectors(CpuWeight weight, Axis axis, int segment) =>
+        new((nint)Factors(weight, axis, segment), (nint)weight.Sums(axis, segment));
+
+    // Factors of the summed positions: a part of all channels' factors if they are consecutive, else gathered.
+    private double* Factors(CpuWeight weight, Axis axis, int segment)
+    {
+        var summed = Summed(weight, axis, segment);
+        return Gather(summed, _factors.Of(axis == Axis.Output ? Axis.Input : Axis.Output), weight.Gathered(axis, segment));
+    }
+
+    private static double* Gather(AxisSegment segment, double* channels, double* room)
+    {
+        if (segment.FirstChannel >= 0)
+        {
+            return channels + segment.FirstChannel;
+        }
+
+        for (var i = 0; i < segment.Count; i++)
+        {
+            room[i] = segment.Channels[i] >= 0 ? channels[segment.Channels[i]] : 0;
+        }
+
+        return room;
+    }
+
+    // The share of frozen channels in a weight's sums, once and for all: their u is 0.
+    private void AddFixed(CpuWeight weight, Axis axis, double* mask)
+    {
+        var segments = weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output);
+        for (var s = 0; s < segments.Length; s++)
+        {
+            if (!segments[s].Channels.Any(c => c >= 0 && mask[c] != 0))
+            {
+                continue;
+            }
+
+            var length = weight.Planned.Length(axis);
+            var total = weight.AllocateFixed(axis, _arena);
+            var part = weight.AllocateProbe(axis, s, _arena);
+            var factors = Gather(segments[s], mask, weight.Gathered(axis, s));
+            _engine.Add(weight, axis, s, new SumVectors((nint)factors, (nint)part), default);
+            _engine.Run();
+            for (var i = 0; i < length; i++)
+            {
+                total[i] += part[i];
+            }
+        }
+    }
+
+    private int FirstNonFinite()
+    {
+        for (var t = 0; t < _weights.Length; t++)
+        {
+            for (var s = 0; s < Plan.Weights[t].Segments(Axis.Input).Length; s++)
+            {
+                foreach (var sum in Sums(new SumRef(t, Axis.Output, s)))
+                {
+                    if (!double.IsFinite(sum))
+                    {
+                        return t;
+                    }
+                }
+            }
+        }
+
+        return -1;
+    }
+}

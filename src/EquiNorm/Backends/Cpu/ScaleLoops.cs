@@ -1,0 +1,171 @@
+// The inner loops of ScaleKernels: rows of contiguous elements times a factor per element, times one factor, or strided.
+// Overflow and loss are seen in the float64 product, by the thresholds from which rounding gives infinity or zero. Four
+// vectors at a time only the smallest and largest magnitude are watched; a block that may hold a casualty (a zero is no
+// casualty, but looks like one) is counted before it is stored, while its old elements still exist. Counting every vector instead took 3 times as long on data in L2
+// (6.8 against 22 GB/s).
+
+using System.Runtime.CompilerServices;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>Where the factors of a row's elements come from.</summary>
+internal unsafe interface IFactors
+{
+    TVector At<TLanes, TVector>(long element)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged;
+}
+
+/// <summary>One factor per element, times the row's.</summary>
+internal readonly unsafe struct ElementFactors(double* factors, double row) : IFactors
+{
+    private readonly double* _factors = factors;
+    private readonly double _row = row;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public TVector At<TLanes, TVector>(long element)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged =>
+        TLanes.Multiply(TLanes.Create(_row), TLanes.LoadFloat64((byte*)(_factors + element)));
+}
+
+/// <summary>One factor for all elements.</summary>
+internal readonly struct ConstantFactor(double value) : IFactors
+{
+    private readonly double _value = value;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public TVector At<TLanes, TVector>(long element)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged => TLanes.Create(_value);
+}
+
+internal static unsafe class ScaleLoops<TLanes, TVector, TElement>
+    where TLanes : struct, ILanes<TVector>
+    where TVector : unmanaged
+    where TElement : struct, IElement
+{
+    /// <summary>destination[j] = source[j] * factors[j] for a run of elements; <paramref name="ahead"/> bytes on is read next.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static ScaleCounts Run<TFactors>(byte* source, byte* destination, int count, TFactors factors, long ahead)
+        where TFactors : struct, IFactors
+    {
+        ScaleCounts counts = default;
+        int block = 4 * TLanes.Count;
+        long step = (long)TLanes.Count * TElement.Bytes;
+        long j = 0;
+        for (; j <= count - block; j += block)
+        {
+            byte* from = source + (j * TElement.Bytes);
+            byte* to = destination + (j * TElement.Bytes);
+            TVector low = TLanes.Create(1), high = low;
+            TVector p0 = Product(from, factors.At<TLanes, TVector>(j), ref low, ref high);
+            TVector p1 = Product(from + step, factors.At<TLanes, TVector>(j + TLanes.Count), ref low, ref high);
+            TVector p2 = Product(from + (2 * step), factors.At<TLanes, TVector>(j + (2 * TLanes.Count)), ref low, ref high);
+            TVector p3 = Product(from + (3 * step), factors.At<TLanes, TVector>(j + (3 * TLanes.Count)), ref low, ref high);
+            Prefetch.Line(from + ahead);
+            Prefetch.Line(from + ahead + (2 * step));
+            if (TLanes.AnyTrue(TLanes.Or(
+                TLanes.LessOrEqual(low, TLanes.Create(TElement.VanishesUpTo)),
+                TLanes.LessOrEqual(TLanes.Create(TElement.OverflowsFrom), high))))
+            {
+                counts += Count(from, block, factors, j);
+            }
+
+            TElement.Store<TLanes, TVector>(to, p0);
+            TElement.Store<TLanes, TVector>(to + step, p1);
+            TElement.Store<TLanes, TVector>(to + (2 * step), p2);
+            TElement.Store<TLanes, TVector>(to + (3 * step), p3);
+        }
+
+        if (j < count)
+        {
+            counts += Count(source + (j * TElement.Bytes), count - (int)j, factors, j);
+        }
+
+        for (; j <= count - TLanes.Count; j += TLanes.Count)
+        {
+            TVector element = TElement.Load<TLanes, TVector>(source + (j * TElement.Bytes));
+            TElement.Store<TLanes, TVector>(
+                destination + (j * TElement.Bytes), TLanes.Multiply(element, factors.At<TLanes, TVector>(j)));
+        }
+
+        for (; j < count; j++)
+        {
+            double element = TElement.Load<LanesScalar, double>(source + (j * TElement.Bytes));
+            TElement.Store<LanesScalar, double>(
+                destination + (j * TElement.Bytes), element * factors.At<LanesScalar, double>(j));
+        }
+
+        return counts;
+    }
+
+    /// <summary>Any strides.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static ScaleCounts Strided(in MatrixView source, in MatrixView destination, double* outer, double* inner)
+    {
+        ScaleCounts counts = default;
+        for (int o = 0; o < source.Outer; o++)
+        {
+            for (int i = 0; i < source.Inner; i++)
+            {
+                var factor = new ConstantFactor((outer is null ? 1 : outer[o]) * (inner is null ? 1 : inner[i]));
+                for (int k = 0; k < source.Kernel; k++)
+                {
+                    byte* from = source.At(o, i, k);
+                    counts += Count(from, 1, factor, 0);
+                    double element = TElement.Load<LanesScalar, double>(from);
+                    TElement.Store<LanesScalar, double>(
+                        destination.At(o, i, k), element * factor.At<LanesScalar, double>(0));
+                }
+            }
+        }
+
+        return counts;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TVector Product(byte* source, TVector factor, ref TVector low, ref TVector high)
+    {
+        TVector product = TLanes.Multiply(TElement.Load<TLanes, TVector>(source), factor);
+        high = TLanes.MaxMagnitude(high, product);
+        low = TLanes.MinMagnitude(low, product);
+        return product;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static ScaleCounts Count<TFactors>(byte* source, int count, TFactors factors, long first)
+        where TFactors : struct, IFactors
+    {
+        long overflowed = 0, vanished = 0;
+        int j = 0;
+        for (; j <= count - TLanes.Count; j += TLanes.Count)
+        {
+            CountOne<TLanes, TVector, TFactors>(source, j, factors, first, ref overflowed, ref vanished);
+        }
+
+        for (; j < count; j++)
+        {
+            CountOne<LanesScalar, double, TFactors>(source, j, factors, first, ref overflowed, ref vanished);
+        }
+
+        return new(overflowed, vanished);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void CountOne<TL, TV, TFactors>(
+        byte* source, long j, TFactors factors, long first, ref long overflowed, ref long vanished)
+        where TL : struct, ILanes<TV>
+        where TV : unmanaged
+        where TFactors : struct, IFactors
+    {
+        TV element = TElement.Load<TL, TV>(source + (j * TElement.Bytes));
+        TV magnitude = TL.Abs(TL.Multiply(element, factors.At<TL, TV>(first + j)));
+        overflowed += TL.CountTrue(TL.And(
+            TL.LessOrEqual(TL.Create(TElement.OverflowsFrom), magnitude),
+            TL.LessThan(TL.Abs(element), TL.Create(double.PositiveInfinity))));
+        vanished += TL.CountTrue(TL.And(
+            TL.LessOrEqual(magnitude, TL.Create(TElement.VanishesUpTo)),
+            TL.NotEqual(element, TL.Create(0))));
+    }
+}

@@ -1,0 +1,345 @@
+using EquiNorm.Plan;
+
+namespace EquiNorm.Backends.Cpu;
+
+/// <summary>Vectors of a sum or of a probe: what is summed with what, into where.</summary>
+/// <param name="Factors">One factor per summed position, beginning with the segment's first.</param>
+/// <param name="Sums">One sum per position of the axis.</param>
+internal readonly unsafe record struct SumVectors(nint Factors, nint Sums)
+{
+    public double* FactorsAt => (double*)Factors;
+
+    public double* SumsAt => (double*)Sums;
+}
+
+/// <summary>
+/// Reads energies and sums them, several sums in one parallel run. A work item is one sum, or both sums of a weight in one read; a probe
+/// adds a second pair of vectors to the same read.
+/// </summary>
+internal sealed unsafe class SumEngine
+{
+    // Runs below this many energies are done by the caller: handing them out takes longer.
+    private const long MinParallelEdges = 16384;
+
+    private readonly WorkerPool _pool;
+    private readonly VectorWidth _width = VectorWidths.Default;
+    private readonly List<SumWork> _works = [];
+    private SumWork[] _running = [];
+    private (int Work, int Tile)[] _items = [];
+    private (int Work, int First, int Count)[] _reductions = [];
+
+    public SumEngine(WorkerPool pool) => _pool = pool;
+
+    /// <summary>Energies read since the state was made.</summary>
+    public long EdgesRead { get; private set; }
+
+    /// <summary>Adds a sum to the next run.</summary>
+    public void Add(CpuWeight weight, Axis axis, int segment, SumVectors first, SumVectors second) =>
+        Add(new SumWork(weight, weight.Grid(axis, segment), SegmentStart(weight, axis, segment), axis, first, second, default, Materialise: false));
+
+    /// <summary>Adds both sums of a weight with a single segment on each axis, read once; optionally storing the energies.</summary>
+    public void AddBoth(CpuWeight weight, SumVectors rows, SumVectors columns, bool materialise) =>
+        Add(new SumWork(weight, weight.Whole, 0, Axis.Output, rows, default, columns, materialise));
+
+    /// <summary>Performs what was added, in fixed order of additions.</summary>
+    public void Run()
+    {
+        if (_works.Count == 0)
+        {
+            return;
+        }
+
+        Prepare(out var items, out var edges);
+        var job = new SumJob(this);
+        if (edges < MinParallelEdges || items == 1)
+        {
+            for (var n = 0; n < items; n++)
+            {
+                job.Execute(n, 0);
+            }
+        }
+        else
+        {
+            _pool.Run(job, items);
+        }
+
+        Reduce();
+        foreach (var work in _works)
+        {
+            work.Weight.IsQueued = false;
+        }
+
+        _works.Clear();
+    }
+
+    private static int SegmentStart(CpuWeight weight, Axis axis, int segment) =>
+        weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output)[segment].Start;
+
+    private void Add(in SumWork work)
+    {
+        // The works of one weight share its partial sums, so they cannot run side by side.
+        if (work.Weight.IsQueued && (work.Weight.BandSums is not null || work.Weight.StripeSums is not null))
+        {
+            Run();
+        }
+
+        work.Weight.IsQueued = true;
+        _works.Add(work);
+        if (!work.Materialise)
+        {
+            EdgesRead += work.Grid.Edges;
+        }
+    }
+
+    private void Prepare(out int items, out long edges)
+    {
+        items = 0;
+        edges = 0;
+        if (_running.Length < _works.Count)
+        {
+            _running = new SumWork[_works.Count * 2];
+        }
+
+        for (var w = 0; w < _works.Count; w++)
+        {
+            var work = _running[w] = _works[w];
+            items += work.Grid.Tiles.Length;
+            edges += work.Materialise ? work.Weight.Planned.Weight.Layout.Elements : work.Grid.Edges;
+            if (!work.CoversAllPositions)
+            {
+                ClearSums(work);
+            }
+        }
+
+        if (_items.Length < items)
+        {
+            _items = new (int, int)[items * 2];
+        }
+
+        var n = 0;
+        for (var w = 0; w < _works.Count; w++)
+        {
+            for (var t = 0; t < _running[w].Grid.Tiles.Length; t++)
+            {
+                _items[n++] = (w, t);
+            }
+        }
+    }
+
+    // A segment that misses some blocks of a grouped weight leaves their positions, or some of their bands, without a tile.
+    private static void ClearSums(in SumWork work)
+    {
+        var blocks = work.Weight.Blocks;
+        if (blocks.Count > 1)
+        {
+            Clear(work.Weight.BandSums, (long)work.Weight.Whole.Bands * blocks.InnerLength);
+            Clear(work.Weight.BandSums2, (long)work.Weight.Whole.Bands * blocks.InnerLength);
+            Clear(work.Weight.StripeSums, (long)work.Weight.Whole.Stripes * blocks.OuterLength);
+            Clear(work.Weight.StripeSums2, (long)work.Weight.Whole.Stripes * blocks.OuterLength);
+        }
+
+        var length = work.Weight.Planned.Length(work.Axis);
+        new Span<double>(work.First.SumsAt, length).Clear();
+        if (work.Second.Sums != 0)
+        {
+            new Span<double>(work.Second.SumsAt, length).Clear();
+        }
+    }
+
+    private static void Clear(double* numbers, long count)
+    {
+        if (numbers is not null)
+        {
+            System.Runtime.InteropServices.NativeMemory.Clear(numbers, (nuint)(count * sizeof(double)));
+        }
+    }
+
+    private void ExecuteTile(int item)
+    {
+        ref readonly var work = ref _running[_items[item].Work];
+        var tile = work.Grid.Tiles[_items[item].Tile];
+        var weight = work.Weight;
+        if (weight.Blocks.IsDiagonal)
+        {
+            DiagonalSums.Run(work, tile, _width);
+            return;
+        }
+
+        var sums = Vectors(work, tile);
+        var scale = weight.Scale;
+        var outer = tile.Block * weight.Blocks.Outer + tile.Outer;
+        var inner = tile.Block * weight.Blocks.Inner + tile.Inner;
+        var outputMajor = weight.Blocks.OuterAxis == Axis.Output;
+        var outerScale = scale is not null && outputMajor ? scale + outer : null;
+        var innerScale = scale is not null && !outputMajor ? scale + inner : null;
+        var stored = weight.StoresEnergies ? weight.EnergiesOf(tile.Block) + (long)tile.Outer * weight.Blocks.Inner + tile.Inner : null;
+        if (stored is not null && !work.Materialise)
+        {
+            SumKernels.Accumulate(new EnergyTile((nint)stored, tile.OuterCount, tile.InnerCount, weight.Blocks.Inner), sums, _width);
+            return;
+        }
+
+        var view = weight.Blocks.View(weight.Memory.Address, tile.Block).Slice(tile.Outer, tile.OuterCount, tile.Inner, tile.InnerCount);
+        if (stored is not null)
+        {
+            SumKernels.Materialise(view, weight.Law, outerScale, innerScale, stored, weight.Blocks.Inner, sums, _width);
+        }
+        else
+        {
+            SumKernels.Accumulate(view, weight.Law, outerScale, innerScale, sums, _width);
+        }
+    }
+
+    // Where the factors and sums of a tile lie; partial sums go to the tile's band or stripe.
+    private static TileSums Vectors(in SumWork work, in Tile tile)
+    {
+        var blocks = work.Weight.Blocks;
+        var outer = tile.Block * blocks.Outer + tile.Outer;
+        var inner = tile.Block * blocks.Inner + tile.Inner;
+        var sums = default(TileSums);
+        var (rows, rows2) = work.RowVectors;
+        if (rows.Sums != 0)
+        {
+            sums.InnerFactor = rows.FactorsAt + (inner - work.Start);
+            sums.OuterSums = work.Grid.Stripes == 1 ? rows.SumsAt + outer : work.Weight.StripeSums + (long)tile.Stripe * blocks.OuterLength + outer;
+        }
+
+        if (rows2.Sums != 0)
+        {
+            sums.InnerFactor2 = rows2.FactorsAt + (inner - work.Start);
+            sums.OuterSums2 = work.Grid.Stripes == 1 ? rows2.SumsAt + outer : work.Weight.StripeSums2 + (long)tile.Stripe * blocks.OuterLength + outer;
+        }
+
+        var (columns, columns2) = work.ColumnVectors;
+        if (columns.Sums != 0)
+        {
+            sums.OuterFactor = columns.FactorsAt + (outer - work.Start);
+            sums.InnerSums = work.Grid.Bands == 1 ? columns.SumsAt + inner : work.Weight.BandSums + (long)tile.Band * blocks.InnerLength + inner;
+            new Span<double>(sums.InnerSums, tile.InnerCount).Clear();
+        }
+
+        if (columns2.Sums != 0)
+        {
+            sums.OuterFactor2 = columns2.FactorsAt + (outer - work.Start);
+            sums.InnerSums2 = work.Grid.Bands == 1 ? columns2.SumsAt + inner : work.Weight.BandSums2 + (long)tile.Band * blocks.InnerLength + inner;
+            new Span<double>(sums.InnerSums2, tile.InnerCount).Clear();
+        }
+
+        return sums;
+    }
+
+    // Adds up partial sums, band by band and stripe by stripe.
+    private void Reduce()
+    {
+        const int chunk = 4096;
+        var count = 0;
+        for (var w = 0; w < _works.Count; w++)
+        {
+            if (_running[w].Grid.Bands <= 1 && _running[w].Grid.Stripes <= 1 || _running[w].Weight.Blocks.IsDiagonal)
+            {
+                continue;
+            }
+
+            var longest = Math.Max(_running[w].Weight.Blocks.InnerLength, _running[w].Weight.Blocks.OuterLength);
+            for (var first = 0; first < longest; first += chunk)
+            {
+                if (count == _reductions.Length)
+                {
+                    Array.Resize(ref _reductions, Math.Max(16, 2 * count));
+                }
+
+                _reductions[count++] = (w, first, chunk);
+            }
+        }
+
+        var job = new ReduceJob(this);
+        if (count > 2)
+        {
+            _pool.Run(job, count);
+            return;
+        }
+
+        for (var n = 0; n < count; n++)
+        {
+            job.Execute(n, 0);
+        }
+    }
+
+    private void ReduceChunk(int item)
+    {
+        var (w, first, count) = _reductions[item];
+        ref readonly var work = ref _running[w];
+        var weight = work.Weight;
+        var (rows, rows2) = work.RowVectors;
+        var (columns, columns2) = work.ColumnVectors;
+        if (work.Grid.Stripes > 1)
+        {
+            AddUp(rows, weight.StripeSums, work.Grid.Stripes, weight.Blocks.OuterLength, first, count);
+            AddUp(rows2, weight.StripeSums2, work.Grid.Stripes, weight.Blocks.OuterLength, first, count);
+        }
+
+        if (work.Grid.Bands > 1)
+        {
+            AddUp(columns, weight.BandSums, work.Grid.Bands, weight.Blocks.InnerLength, first, count);
+            AddUp(columns2, weight.BandSums2, work.Grid.Bands, weight.Blocks.InnerLength, first, count);
+        }
+    }
+
+    private static void AddUp(SumVectors vectors, double* partials, int parts, int length, int first, int count)
+    {
+        if (vectors.Sums == 0 || first >= length)
+        {
+            return;
+        }
+
+        count = Math.Min(count, length - first);
+        var total = new Span<double>(vectors.SumsAt + first, count);
+        new ReadOnlySpan<double>(partials + first, count).CopyTo(total);
+        for (var part = 1; part < parts; part++)
+        {
+            var partial = partials + (long)part * length + first;
+            var i = 0;
+            for (; i <= count - System.Numerics.Vector<double>.Count; i += System.Numerics.Vector<double>.Count)
+            {
+                var sum = System.Numerics.Vector.Load(vectors.SumsAt + first + i) + System.Numerics.Vector.Load(partial + i);
+                System.Numerics.Vector.Store(sum, vectors.SumsAt + first + i);
+            }
+
+            for (; i < count; i++)
+            {
+                total[i] += partial[i];
+            }
+        }
+    }
+
+    private readonly struct SumJob(SumEngine engine) : IWorkerJob
+    {
+        public void Execute(int item, int worker) => engine.ExecuteTile(item);
+    }
+
+    private readonly struct ReduceJob(SumEngine engine) : IWorkerJob
+    {
+        public void Execute(int item, int worker) => engine.ReduceChunk(item);
+    }
+}
+
+/// <summary>One read of (part of) a weight.</summary>
+/// <param name="Weight">The weight.</param>
+/// <param name="Grid">The tiles that are read.</param>
+/// <param name="Start">First summed position: factors begin there.</param>
+/// <param name="Axis">The axis on which <paramref name="First"/> and <paramref name="Second"/> live.</param>
+/// <param name="First">The sum.</param>
+/// <param name="Second">The probe, or nothing.</param>
+/// <param name="Opposite">The sum on the input axis, where both are wanted.</param>
+/// <param name="Materialise">Whether energies are computed from the weight and stored.</param>
+internal readonly record struct SumWork(
+    CpuWeight Weight, TileGrid Grid, int Start, Axis Axis, SumVectors First, SumVectors Second, SumVectors Opposite, bool Materialise)
+{
+    /// <summary>Sums that live on rows of the memory orientation.</summary>
+    public (SumVectors First, SumVectors Second) RowVectors => Weight.Blocks.OuterAxis == Axis ? (First, Second) : (Opposite, default);
+
+    /// <summary>Sums that live on columns of the memory orientation.</summary>
+    public (SumVectors First, SumVectors Second) ColumnVectors => Weight.Blocks.OuterAxis == Axis ? (Opposite, default) : (First, Second);
+
+    public bool CoversAllPositions => ReferenceEquals(Grid, Weight.Whole);
+}

@@ -1,0 +1,81 @@
+using EquiNorm.Model;
+
+namespace EquiNorm.Plan;
+
+/// <summary>The two channel axes of a weight.</summary>
+public enum Axis
+{
+    /// <summary>The channels that a weight writes; they multiply it.</summary>
+    Output = 0,
+
+    /// <summary>The channels that a weight reads; they divide it.</summary>
+    Input = 1,
+}
+
+/// <summary>
+/// The positions of a weight's axis that belong to one channel group. A whole axis is one segment unless it is a concatenation; a block
+/// (output segment x input segment) of a weight is an edge of the coarse problem.
+/// </summary>
+public sealed class AxisSegment
+{
+    internal AxisSegment(int group, int start, int[] channels)
+    {
+        Group = group;
+        Start = start;
+        Channels = channels;
+        FirstChannel = channels.Length > 0 ? channels[0] : 0;
+        for (var i = 0; i < channels.Length; i++)
+        {
+            if (channels[i] != FirstChannel + i)
+            {
+                FirstChannel = -1;
+                break;
+            }
+        }
+    }
+
+    /// <summary>Index of the channel group.</summary>
+    public int Group { get; }
+
+    /// <summary>First position of the axis that belongs to the segment.</summary>
+    public int Start { get; }
+
+    /// <summary>Positions covered, from <see cref="Start"/>; some of them may belong to other segments (interleaved channels).</summary>
+    public int Count => Channels.Length;
+
+    /// <summary>For each covered position its channel among all channels of the network, or -1 if it belongs to another segment.</summary>
+    public int[] Channels { get; }
+
+    /// <summary>The channel of the first position if the channels are consecutive, else -1.</summary>
+    public int FirstChannel { get; }
+
+    /// <summary>Splits an axis by group.</summary>
+    internal static AxisSegment[] Of(ChannelMap map, IReadOnlyList<ChannelGroup> groups)
+    {
+        var bounds = new SortedDictionary<int, (int First, int Last)>();
+        var position = 0;
+        foreach (var range in map.Ranges)
+        {
+            var first = bounds.TryGetValue(range.Group, out var seen) ? seen.First : position;
+            position += range.Count;
+            bounds[range.Group] = (first, position - 1);
+        }
+
+        var channels = map.ToChannels(groups);
+        var segments = new List<AxisSegment>();
+        foreach (var (group, (first, last)) in bounds)
+        {
+            var low = groups[group].FirstChannel;
+            var high = low + groups[group].Count;
+            var covered = channels[first..(last + 1)];
+            for (var i = 0; i < covered.Length; i++)
+            {
+                covered[i] = covered[i] >= low && covered[i] < high ? covered[i] : -1;
+            }
+
+            segments.Add(new AxisSegment(group, first, covered));
+        }
+
+        return [.. segments];
+    }
+}

@@ -1,0 +1,77 @@
+using EquiNorm.Model;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Plan;
+
+/// <summary>
+/// A problem laid out for execution, for any backend: axes split by group, the units of the closed-form update in network order, their
+/// colours, and the orders in which a certificate can be computed. Depends on shapes only, never on values.
+/// </summary>
+public sealed class RescalingPlan
+{
+    private RescalingPlan(RescalingProblem problem, PlannedWeight[] weights, PlannedGroup[] groups)
+    {
+        Problem = problem;
+        Weights = weights;
+        Groups = groups;
+        Singles = groups.Where(g => !g.Group.IsPinned && g.Group.Count > 0).Select(g => new UpdateUnit(g.Group.Index)).ToArray();
+        var units = UpdateSchedule.JoinDepthwisePairs(weights, groups);
+        Units = units;
+        Colors = UpdateSchedule.Color(units, weights, groups);
+        ForwardCertificate = CertificateOrder.Create(weights, groups, Axis.Input);
+        BackwardCertificate = CertificateOrder.Create(weights, groups, Axis.Output);
+        Edges = weights.Sum(w => w.Weight.Layout.Edges);
+    }
+
+    /// <summary>The problem.</summary>
+    public RescalingProblem Problem { get; }
+
+    /// <summary>The weights that count in the norm, in network order.</summary>
+    public IReadOnlyList<PlannedWeight> Weights { get; }
+
+    /// <summary>All channel groups, pinned ones too, by index.</summary>
+    public IReadOnlyList<PlannedGroup> Groups { get; }
+
+    /// <summary>The free groups in network order, each a unit of its own.</summary>
+    public ReadOnlyMemory<UpdateUnit> Singles { get; }
+
+    /// <summary>The free groups in network order, with the groups around a depthwise weight joined where that is valid.</summary>
+    public ReadOnlyMemory<UpdateUnit> Units { get; }
+
+    /// <summary>The units by colour: units of one colour share no weight and may be updated at once.</summary>
+    public IReadOnlyList<UpdateUnit[]> Colors { get; }
+
+    /// <summary>How to push a flow from the inputs to the outputs, or null if the groups do not allow it.</summary>
+    public CertificateOrder? ForwardCertificate { get; }
+
+    /// <summary>How to push a flow from the outputs to the inputs, or null if the groups do not allow it.</summary>
+    public CertificateOrder? BackwardCertificate { get; }
+
+    /// <summary>Number of energies: (output, input) pairs of all weights. Reading each twice is one sweep.</summary>
+    public long Edges { get; }
+
+    /// <summary>Lays out a problem.</summary>
+    public static RescalingPlan Create(RescalingProblem problem)
+    {
+        var network = problem.Network;
+        var penalties = problem.Penalty.LogPenalties(network, problem.Norm);
+        var weights = network.Weights.Where(w => problem.IsInNorm(w) && w.Layout.Elements > 0)
+            .Select((w, t) => new PlannedWeight(t, w, penalties[w.Index], network.Groups)).ToArray();
+        var incident = new List<SegmentRef>[2, network.Groups.Count];
+        foreach (var weight in weights)
+        {
+            foreach (var axis in (ReadOnlySpan<Axis>)[Axis.Output, Axis.Input])
+            {
+                var segments = weight.Segments(axis);
+                for (var s = 0; s < segments.Length; s++)
+                {
+                    (incident[(int)axis, segments[s].Group] ??= []).Add(new SegmentRef(weight.Index, s));
+                }
+            }
+        }
+
+        var groups = network.Groups
+            .Select(g => new PlannedGroup(g, [.. incident[0, g.Index] ?? []], [.. incident[1, g.Index] ?? []])).ToArray();
+        return new RescalingPlan(problem, weights, groups);
+    }
+}

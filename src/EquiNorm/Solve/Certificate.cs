@@ -1,0 +1,244 @@
+using EquiNorm.Backends;
+using EquiNorm.Plan;
+
+namespace EquiNorm.Solve;
+
+/// <summary>
+/// A lower bound on the optimum, from a conserved flow. With x_e = lambda_t |w_e|^p exp(p (u_out - u_in)) the current flow on edge e and
+/// any y_e = rho_e x_e >= 0 that is conserved at every channel that may move, weak duality gives
+/// F* >= S exp(-T / S), S = sum_e y_e, T = sum_e y_e log rho_e. The flow is made in one pass, group by group: see
+/// <see cref="CertificateOrder"/>.
+/// </summary>
+internal sealed class Certificate
+{
+    private readonly RescalingState _state;
+    private readonly RescalingPlan _plan;
+    private readonly double[] _rho;
+    private readonly List<SumRef> _requests = [];
+    private readonly HashSet<SumRef> _probed = [];
+    private readonly HashSet<SumRef> _carried = [];
+
+    public Certificate(RescalingState state)
+    {
+        _state = state;
+        _plan = state.Plan;
+        _rho = new double[_plan.Problem.Network.ChannelCount];
+    }
+
+    /// <summary>
+    /// log of the lower bound, or null if no bound can be had at this point. Makes every sum valid on the way.
+    /// </summary>
+    /// <param name="order">The direction.</param>
+    /// <param name="edges">The norms of all blocks at the current factors.</param>
+    /// <param name="logObjective">log F at the current factors; flows are taken relative to F.</param>
+    public double? LogLowerBound(CertificateOrder order, List<CoarseEdge> edges, double logObjective)
+    {
+        Prepare(order);
+        RefreshNearSums(order);
+        double s = 0;
+        double t = 0;
+        var bounded = true;
+        foreach (var group in order.Groups)
+        {
+            ProbeInflow(order, group);
+            bounded &= Balance(order, group, logObjective, ref s, ref t);
+        }
+
+        RefreshRest(order);
+        if (!bounded)
+        {
+            return null;
+        }
+
+        // Edges that start at channels which do not move keep their flow.
+        var forward = order.CarrierAxis == Axis.Input;
+        foreach (var edge in edges)
+        {
+            if ((forward ? edge.InputGroup : edge.OutputGroup) < 0)
+            {
+                s += Math.Exp(edge.LogNorm - logObjective);
+            }
+        }
+
+        return s > 0 && double.IsFinite(t) ? logObjective + Math.Log(s) - t / s : null;
+    }
+
+    private void Prepare(CertificateOrder order)
+    {
+        Array.Fill(_rho, 1.0);
+        _probed.Clear();
+        _carried.Clear();
+        foreach (var group in order.Groups)
+        {
+            var incident = _plan.Groups[group].Incident(order.CarrierAxis);
+            var carriers = order.Carriers(group);
+            for (var i = 0; i < incident.Length; i++)
+            {
+                if (carriers[i])
+                {
+                    _carried.Add(new SumRef(incident[i].Weight, Far(order), incident[i].Segment));
+                }
+            }
+        }
+    }
+
+    // Denominators of rho: the sums on the carriers' axis, at the current factors.
+    private void RefreshNearSums(CertificateOrder order)
+    {
+        _requests.Clear();
+        foreach (var weight in _plan.Weights)
+        {
+            for (var s = 0; s < weight.Segments(Far(order)).Length; s++)
+            {
+                _requests.Add(new SumRef(weight.Index, order.CarrierAxis, s));
+            }
+        }
+
+        _state.Refresh(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_requests));
+    }
+
+    // Inflow needs the sums over the carriers' channels weighted by rho; all others as they are.
+    private void ProbeInflow(CertificateOrder order, int group)
+    {
+        var far = Far(order);
+        _requests.Clear();
+        foreach (var incident in _plan.Groups[group].Incident(far))
+        {
+            for (var s = 0; s < _plan.Weights[incident.Weight].Segments(order.CarrierAxis).Length; s++)
+            {
+                var sum = new SumRef(incident.Weight, far, s);
+                if (_carried.Contains(sum) && _probed.Add(sum))
+                {
+                    _requests.Add(sum);
+                }
+            }
+        }
+
+        if (_requests.Count > 0)
+        {
+            _state.Probe(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_requests), _rho);
+        }
+
+        _requests.Clear();
+        foreach (var incident in _plan.Groups[group].Incident(far))
+        {
+            for (var s = 0; s < _plan.Weights[incident.Weight].Segments(order.CarrierAxis).Length; s++)
+            {
+                var sum = new SumRef(incident.Weight, far, s);
+                if (!_carried.Contains(sum))
+                {
+                    _requests.Add(sum);
+                }
+            }
+        }
+
+        _state.Refresh(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_requests));
+    }
+
+    // Carriers into pinned groups feed nobody, but their plain sums are wanted for the residual.
+    private void RefreshRest(CertificateOrder order)
+    {
+        _requests.Clear();
+        foreach (var weight in _plan.Weights)
+        {
+            for (var s = 0; s < weight.Segments(order.CarrierAxis).Length; s++)
+            {
+                _requests.Add(new SumRef(weight.Index, Far(order), s));
+            }
+        }
+
+        _state.Refresh(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_requests));
+    }
+
+    // Sets rho of the group's channels; false if some channel cannot be balanced.
+    private bool Balance(CertificateOrder order, int group, double logObjective, ref double s, ref double t)
+    {
+        var channels = _plan.Groups[group].Group;
+        var inflow = new double[channels.Count];
+        var kept = new double[channels.Count];
+        var carried = new double[channels.Count];
+        foreach (var incident in _plan.Groups[group].Incident(Far(order)))
+        {
+            AddFlow(incident, Far(order), logObjective, probed: true, inflow);
+        }
+
+        var incidents = _plan.Groups[group].Incident(order.CarrierAxis);
+        var carriers = order.Carriers(group);
+        for (var i = 0; i < incidents.Length; i++)
+        {
+            AddFlow(incidents[i], order.CarrierAxis, logObjective, probed: false, carriers[i] ? carried : kept);
+        }
+
+        for (var c = 0; c < channels.Count; c++)
+        {
+            if (!_state.IsLive(channels.FirstChannel + c))
+            {
+                continue;
+            }
+
+            var rho = (inflow[c] - kept[c]) / carried[c];
+            if (!(rho >= 0) || !double.IsFinite(rho))
+            {
+                return false;
+            }
+
+            _rho[channels.FirstChannel + c] = rho;
+            s += kept[c] + rho * carried[c];
+            if (rho > 0)
+            {
+                // Near 1 the logarithm is taken of the exact difference, so that it does not drown in rounding.
+                var log = Math.Abs(rho - 1) < 0.5 ? LogOnePlus((inflow[c] - kept[c] - carried[c]) / carried[c]) : Math.Log(rho);
+                t += rho * carried[c] * log;
+            }
+        }
+
+        return true;
+    }
+
+    // Adds the flow through one weight at each live channel of a group, relative to F.
+    private void AddFlow(SegmentRef incident, Axis axis, double logObjective, bool probed, double[] flow)
+    {
+        var other = axis == Axis.Output ? Axis.Input : Axis.Output;
+        var weight = _plan.Weights[incident.Weight];
+        var segment = weight.Segments(axis)[incident.Segment];
+        var first = _plan.Groups[segment.Group].Group.FirstChannel;
+        var reference = _state.LogScale(incident.Weight) - logObjective + Sign(axis) * _state.Reference(segment.Group);
+        var far = weight.Segments(other);
+        for (var s = 0; s < far.Length; s++)
+        {
+            var sum = new SumRef(incident.Weight, axis, s);
+            var sums = (probed && _carried.Contains(sum) ? _state.ProbeSums(sum) : _state.Sums(sum)).Slice(segment.Start, segment.Count);
+            Accumulate(sums, Math.Exp(reference + Sign(other) * _state.Reference(far[s].Group)));
+        }
+
+        var constant = _state.FixedSums(incident.Weight, axis);
+        if (!constant.IsEmpty)
+        {
+            Accumulate(constant.Slice(segment.Start, segment.Count), Math.Exp(reference));
+        }
+
+        void Accumulate(ReadOnlySpan<double> sums, double scale)
+        {
+            var factors = _state.Factors(axis);
+            for (var i = 0; i < sums.Length; i++)
+            {
+                var channel = segment.Channels[i];
+                if (channel >= 0)
+                {
+                    flow[channel - first] += scale * factors[channel] * sums[i];
+                }
+            }
+        }
+    }
+
+    private static int Sign(Axis axis) => axis == Axis.Output ? 1 : -1;
+
+    private static Axis Far(CertificateOrder order) => order.CarrierAxis == Axis.Input ? Axis.Output : Axis.Input;
+
+    // log(1 + x), exact for small x (Kahan).
+    private static double LogOnePlus(double x)
+    {
+        var sum = 1 + x;
+        return sum == 1 ? x : Math.Log(sum) * x / (sum - 1);
+    }
+}

@@ -1,0 +1,88 @@
+using System.Diagnostics;
+using EquiNorm.Backends;
+using EquiNorm.Backends.Cpu;
+using EquiNorm.Model;
+using EquiNorm.Plan;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Solve;
+
+/// <summary>Finds the rescaling of smallest norm, and applies it. Solving reads the weights once and writes nothing.</summary>
+public static class RescalingSolver
+{
+    /// <summary>Solves a problem.</summary>
+    /// <param name="problem">What is minimised.</param>
+    /// <param name="tensors">The elements of the network's weights.</param>
+    /// <param name="options">How; null for the defaults.</param>
+    /// <param name="backend">Where; null for the CPU with all threads.</param>
+    /// <param name="progress">Is told of each half sweep.</param>
+    /// <param name="cancellation">Ends the solve between half sweeps.</param>
+    /// <exception cref="NetworkException">A weight has no elements bound to it.</exception>
+    /// <exception cref="OperationCanceledException">The solve was cancelled.</exception>
+    public static RescalingResult Solve(
+        RescalingProblem problem,
+        NetworkTensors tensors,
+        RescalingOptions? options = null,
+        IBackend? backend = null,
+        IProgress<SweepRecord>? progress = null,
+        CancellationToken cancellation = default)
+    {
+        if (!ReferenceEquals(problem.Network, tensors.Network))
+        {
+            throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
+        }
+
+        options ??= RescalingOptions.Default;
+        using var owned = backend is null ? new CpuBackend() : null;
+        backend ??= owned!;
+        var clock = Stopwatch.StartNew();
+        var plan = RescalingPlan.Create(problem);
+        using var state = backend.CreateState(plan, tensors);
+        var nonFinite = state.Load(new double[problem.Network.ChannelCount]);
+        var read = clock.Elapsed;
+        var order = options.Order == SweepOrder.Auto ? backend.PreferredOrder : options.Order;
+        var result = nonFinite >= 0
+            ? Refuse(plan.Weights[nonFinite].Weight, state.FindNonFinite(nonFinite))
+            : new SolveRun(state, options with { Order = order }, progress, cancellation).Run();
+        return result with
+        {
+            Order = order,
+            Backend = backend.Name,
+            Threads = backend.Threads,
+            Timings = new SolveTimings(read, clock.Elapsed - read),
+        };
+    }
+
+    /// <summary>
+    /// Multiplies every bound weight and bias by its factors, in place. Tensors that are not bound are left out, so factors can be
+    /// applied to any copy or part of a network.
+    /// </summary>
+    public static ApplyReport Apply(Scalings scalings, NetworkTensors tensors, IBackend? backend = null)
+    {
+        using var owned = backend is null ? new CpuBackend() : null;
+        backend ??= owned!;
+        var report = default(ApplyReport);
+        foreach (var weight in scalings.Network.Weights)
+        {
+            if (tensors.IsBound(weight.Index))
+            {
+                report += backend.CreateScaler(scalings, weight).Apply(tensors[weight.Index], tensors[weight.Index]);
+            }
+        }
+
+        return report;
+    }
+
+    private static RescalingResult Refuse(Weight weight, (int Output, int Input, int Kernel, double Value)? place)
+    {
+        var element = place is { } p ? new NonFiniteElement(weight, p.Output, p.Input, p.Kernel, p.Value) : (NonFiniteElement?)null;
+        return new RescalingResult
+        {
+            Status = RescalingStatus.NonFinite,
+            NonFinite = element,
+            Advice = element is { } e
+                ? $"Weight '{weight.Name}' holds {e.Value} at output {e.Output}, input {e.Input}, kernel position {e.Kernel}. Nothing was changed."
+                : $"The energies of weight '{weight.Name}' overflow at this exponent of the norm. Nothing was changed.",
+        };
+    }
+}

@@ -1,0 +1,205 @@
+using EquiNorm.Backends;
+using EquiNorm.Plan;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Solve;
+
+/// <summary>
+/// The iteration: { half sweep; coarse correction; now and then an extrapolation } until the certificate says that the gap is small
+/// enough. The certificate costs about half a sweep, so it is computed only when the decrease of F predicts that it will be met.
+/// </summary>
+internal sealed class SolveRun
+{
+    private readonly RescalingState _state;
+    private readonly RescalingPlan _plan;
+    private readonly RescalingOptions _options;
+    private readonly IProgress<SweepRecord>? _progress;
+    private readonly CancellationToken _cancellation;
+    private readonly Sweeper _sweeper;
+    private readonly Certificate _certificate;
+    private Extrapolation? _extrapolation;
+    private readonly List<CoarseEdge> _edges = [];
+    private readonly List<SweepRecord> _history = [];
+    private readonly GapForecast _forecast;
+    private double _logObjective;
+    private double _logLowerBound = double.NegativeInfinity;
+    private double _residual;
+    private bool _boundable = true;
+
+    public SolveRun(RescalingState state, RescalingOptions options, IProgress<SweepRecord>? progress, CancellationToken cancellation)
+    {
+        _state = state;
+        _plan = state.Plan;
+        _options = options;
+        _progress = progress;
+        _cancellation = cancellation;
+        _sweeper = new Sweeper(state, options);
+        _certificate = new Certificate(state);
+        _forecast = new GapForecast(options.Tolerance);
+            }
+
+    public RescalingResult Run()
+    {
+        _state.ReadNorms(_edges);
+        var before = Objective(_logObjective = LogSum(_edges));
+        var frozen = Liveness.FreezeDeadChannels(_state);
+        var status = Iterate();
+        var factors = new double[_plan.Problem.Network.ChannelCount];
+        _state.ReadLogFactors(factors);
+        var scalings = new Scalings(_plan.Problem.Network, factors);
+        if (_options.Factors == FactorSet.PowersOfTwo)
+        {
+            scalings = scalings.PowerOfTwo();
+            Evaluate(scalings);
+        }
+
+        return new RescalingResult
+        {
+            Status = status,
+            Scalings = scalings,
+            Sweeps = Sweeps,
+            ObjectiveBefore = before,
+            Objective = Objective(_logObjective),
+            Residual = _residual,
+            GapBound = Gap(),
+            History = _history,
+            Frozen = frozen,
+            Advice = SolveAdvice.For(status, this),
+        };
+    }
+
+    /// <summary>Reads of all energies divided by two.</summary>
+    public double Sweeps => _plan.Edges == 0 ? 0 : _state.EdgesRead / (2.0 * _plan.Edges);
+
+    /// <summary>Certified bound on F / F* - 1, or null.</summary>
+    public double? Gap() => double.IsFinite(_logLowerBound) || _plan.Edges == 0
+        ? Math.Max(0, ExpMinusOne(_logObjective - (_plan.Edges == 0 ? _logObjective : _logLowerBound)))
+        : null;
+
+    /// <summary>The tolerance asked for.</summary>
+    public double Tolerance => _options.Tolerance;
+
+    /// <summary>The residual at the factors of the last check.</summary>
+    public double Residual => _residual;
+
+    private RescalingStatus Iterate()
+    {
+        if (_plan.Singles.IsEmpty || !double.IsFinite(_logObjective))
+        {
+            // Nothing is free, or all weights are zero: the factors are optimal as they are.
+            _logLowerBound = _logObjective;
+            return RescalingStatus.Converged;
+        }
+
+        _extrapolation = _options.Acceleration == Acceleration.Anderson ? new Extrapolation(_state) : null;
+        _logObjective = _sweeper.Start(_edges);
+        var accepted = _logObjective;
+        double residual = 0;
+        while (true)
+        {
+            _cancellation.ThrowIfCancellationRequested();
+            residual = Math.Max(residual, _sweeper.HalfSweep(_edges, ref _logObjective));
+            if (_extrapolation is { IsPending: true } && !_sweeper.AtEndOfSweep)
+            {
+                continue; // not a point to speak of until the sweep from the extrapolated point is judged
+            }
+
+            if (_extrapolation?.TakeBack(ref _logObjective) == true)
+            {
+                _forecast.Forget();
+                residual = 0;
+                continue;
+            }
+
+            var predicted = _forecast.Next(accepted, _logObjective, residual);
+            accepted = _logObjective;
+            var stop = Sweeps >= _options.MaxSweeps ? RescalingStatus.SweepLimit
+                : _forecast.HasStalled ? RescalingStatus.Stalled : (RescalingStatus?)null;
+            if (predicted || stop is not null)
+            {
+                var converged = Check();
+                Record(_residual);
+                if (converged || stop is not null)
+                {
+                    return converged ? RescalingStatus.Converged : stop!.Value;
+                }
+            }
+            else
+            {
+                Record(residual);
+            }
+
+            residual = 0;
+            if (_sweeper.AtEndOfSweep)
+            {
+                _extrapolation?.Advance(_logObjective, _forecast.IsSlow);
+            }
+        }
+    }
+
+    // Certificate, and the residual at the same factors.
+    private bool Check()
+    {
+        _state.ReadNorms(_edges);
+        _logObjective = LogSum(_edges);
+        var order = _sweeper.CertificateOrder;
+        var bound = _boundable && order is not null ? _certificate.LogLowerBound(order, _edges, _logObjective) : null;
+        if (bound is null)
+        {
+            // The flow may be balanced later, nearer to the optimum; without an order it never will.
+            _boundable &= order is not null;
+            _sweeper.RefreshAll();
+        }
+        else
+        {
+            _logLowerBound = Math.Max(_logLowerBound, bound.Value);
+        }
+
+        _residual = _state.Residual(_plan.Singles.Span);
+        _forecast.Checked(Gap(), _residual);
+        return (Gap() ?? _residual) <= _options.Tolerance;
+    }
+
+    private void Evaluate(Scalings scalings)
+    {
+        _state.WriteLogFactors(scalings.LogFactors);
+        _sweeper.RefreshAll();
+        _state.ReadNorms(_edges);
+        _logObjective = LogSum(_edges);
+        _residual = _state.Residual(_plan.Singles.Span);
+    }
+
+    private void Record(double residual)
+    {
+        var record = new SweepRecord(Sweeps, Objective(_logObjective), residual, Gap());
+        _history.Add(record);
+        _progress?.Report(record);
+    }
+
+    internal static double LogSum(List<CoarseEdge> edges)
+    {
+        var largest = double.NegativeInfinity;
+        foreach (var edge in edges)
+        {
+            largest = Math.Max(largest, edge.LogNorm);
+        }
+
+        if (!double.IsFinite(largest))
+        {
+            return largest;
+        }
+
+        double sum = 0;
+        foreach (var edge in edges)
+        {
+            sum += Math.Exp(edge.LogNorm - largest);
+        }
+
+        return largest + Math.Log(sum);
+    }
+
+    private static double Objective(double logObjective) => Math.Exp(logObjective);
+
+    // exp(x) - 1 without cancellation for small x.
+    private static double ExpMinusOne(double x) => Math.Abs(x) < 1e-5 ? x + x * x / 2 + x * x * x / 6 : Math.Exp(x) - 1;
+}

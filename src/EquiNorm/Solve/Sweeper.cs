@@ -1,0 +1,141 @@
+using System.Runtime.InteropServices;
+using EquiNorm.Backends;
+using EquiNorm.Plan;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Solve;
+
+/// <summary>
+/// One half sweep in the order asked for, with the coarse correction behind it. Sums that are still valid are not read again, which is
+/// what makes forward-backward cost one read per half sweep: on the way back the row sums of the way forth still hold, and the other way
+/// round.
+/// </summary>
+internal sealed class Sweeper
+{
+    private readonly RescalingState _state;
+    private readonly RescalingPlan _plan;
+    private readonly SweepOrder _order;
+    private readonly CoarseSolver? _coarse;
+    private readonly double[] _shifts;
+    private readonly SumRef[] _allSums;
+    private bool _forward = true;
+
+    public Sweeper(RescalingState state, RescalingOptions options)
+    {
+        _state = state;
+        _plan = state.Plan;
+        _order = options.Order;
+        _coarse = options.CoarseCorrection == CoarseCorrection.On ? new CoarseSolver(_plan) : null;
+        _shifts = new double[_plan.Groups.Count];
+        _allSums = AllSums(_plan);
+    }
+
+    /// <summary>Whether a full sweep is complete, so that u is the image of the u at its start.</summary>
+    public bool AtEndOfSweep => _order != SweepOrder.ForwardBackward || _forward;
+
+    /// <summary>The certificate that needs the fewest reads now: its denominators are the sums that the last half sweep left valid.</summary>
+    public CertificateOrder? CertificateOrder => _order == SweepOrder.ForwardBackward && _forward
+        ? _plan.ForwardCertificate ?? _plan.BackwardCertificate
+        : _plan.BackwardCertificate ?? _plan.ForwardCertificate;
+
+    /// <summary>Corrects the starting point; returns log F.</summary>
+    public double Start(List<CoarseEdge> edges)
+    {
+        _forward = true;
+        return Correct(edges);
+    }
+
+    /// <summary>Restarts with a way forth (after the factors were set from outside).</summary>
+    public void Restart() => _forward = true;
+
+    /// <summary>One half sweep and its coarse correction.</summary>
+    /// <param name="edges">Receives the norms of all blocks afterwards.</param>
+    /// <param name="logObjective">Receives log F afterwards.</param>
+    /// <returns>The largest residual that was met.</returns>
+    public double HalfSweep(List<CoarseEdge> edges, ref double logObjective)
+    {
+        double residual = 0;
+        switch (_order)
+        {
+            case SweepOrder.Jacobi:
+                _state.Refresh(_allSums);
+                residual = _state.Update(_plan.Singles.Span);
+                _state.Refresh(_allSums);
+                break;
+            case SweepOrder.Colored:
+                foreach (var color in _plan.Colors)
+                {
+                    _state.Refresh(color);
+                    residual = Math.Max(residual, _state.Update(color));
+                }
+
+                break;
+            case SweepOrder.ForwardBackward when !_forward:
+                for (var n = _plan.Units.Length - 1; n >= 0; n--)
+                {
+                    residual = Math.Max(residual, UpdateOne(_plan.Units.Span.Slice(n, 1)));
+                }
+
+                break;
+            default:
+                for (var n = 0; n < _plan.Units.Length; n++)
+                {
+                    residual = Math.Max(residual, UpdateOne(_plan.Units.Span.Slice(n, 1)));
+                }
+
+                break;
+        }
+
+        _forward = _order != SweepOrder.ForwardBackward || !_forward;
+        logObjective = Correct(edges);
+        return residual;
+    }
+
+    /// <summary>Makes every sum valid.</summary>
+    public void RefreshAll() => _state.Refresh(_allSums);
+
+    private double UpdateOne(ReadOnlySpan<UpdateUnit> unit)
+    {
+        _state.Refresh(unit);
+        return _state.Update(unit);
+    }
+
+    private double Correct(List<CoarseEdge> edges)
+    {
+        _state.ReadNorms(edges);
+        if (_coarse is null)
+        {
+            return SolveRun.LogSum(edges);
+        }
+
+        _coarse.Minimize(edges, _shifts);
+        _state.Shift(_shifts);
+        var norm = _plan.Problem.Norm;
+        foreach (ref var edge in CollectionsMarshal.AsSpan(edges))
+        {
+            var difference = (edge.OutputGroup < 0 ? 0 : _shifts[edge.OutputGroup]) - (edge.InputGroup < 0 ? 0 : _shifts[edge.InputGroup]);
+            edge = edge with { LogNorm = edge.LogNorm + norm * difference };
+        }
+
+        return SolveRun.LogSum(edges);
+    }
+
+    private static SumRef[] AllSums(RescalingPlan plan)
+    {
+        var sums = new List<SumRef>();
+        foreach (var weight in plan.Weights)
+        {
+            for (var s = 0; s < weight.Segments(Axis.Input).Length; s++)
+            {
+                sums.Add(new SumRef(weight.Index, Axis.Output, s));
+            }
+
+            for (var s = 0; s < weight.Segments(Axis.Output).Length; s++)
+            {
+                sums.Add(new SumRef(weight.Index, Axis.Input, s));
+            }
+        }
+
+        return [.. sums];
+    }
+}
