@@ -1,4 +1,3 @@
-using EquiNorm.Model;
 using EquiNorm.Problem;
 
 namespace EquiNorm.Plan;

@@ -1,5 +1,3 @@
-using EquiNorm.Plan;
-
 namespace EquiNorm.Backends.Cpu;
 
 /// <summary>

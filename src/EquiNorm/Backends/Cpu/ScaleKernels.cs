@@ -2,7 +2,6 @@
 // Source and destination may be the same memory. Counted on the way: elements that overflow, elements that vanish.
 
 using System.Runtime.CompilerServices;
-using EquiNorm.Model;
 
 namespace EquiNorm.Backends.Cpu;
 

@@ -24,7 +24,7 @@ internal sealed unsafe class WorkerPool : IDisposable
     private const uint Closed = int.MaxValue;
 
     // Spinning costs the core to others, waking a blocked thread about 5 (pulse) + 50 microseconds (scheduling).
-    private static readonly long s_spinTicks = System.Diagnostics.Stopwatch.Frequency * 15 / 1_000_000;
+    private static readonly long SpinTicks = System.Diagnostics.Stopwatch.Frequency * 15 / 1_000_000;
 
     private readonly Thread[] _workers;
     private readonly object _gate = new();
@@ -227,7 +227,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             // Fewer cores than threads: let the thread run that this one is waiting for.
             Thread.Yield();
         }
-        while (System.Diagnostics.Stopwatch.GetTimestamp() - start < s_spinTicks);
+        while (System.Diagnostics.Stopwatch.GetTimestamp() - start < SpinTicks);
 
         return false;
     }
