@@ -45,7 +45,10 @@ internal static class FloorTable
         var identity = Scalings.Identity(network.Network);
         var times = new double[4, Rounds];
         RescalingResult? result = null;
-        using var stepper = new RescalingStepper(problem, StandardNetworks.Create(name).Bind(), backend);
+
+        // Steps write the weights: they get a copy, so that every solve starts from the same ones.
+        using var copy = (network with { Elements = [.. network.Elements.Select(e => e.AsSpan().ToArray())] }).Bind();
+        using var stepper = new RescalingStepper(problem, copy, backend);
         for (var round = -3; round < Rounds; round++)
         {
             var slot = Math.Max(0, round);
