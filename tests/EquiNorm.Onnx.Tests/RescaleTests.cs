@@ -156,6 +156,22 @@ internal sealed class RescaleTests
         Assert.That(result.Initializers[0].Reals(), Is.EqualTo(new[] { 0.5, 0.5, 0.375, 2, 1.25, 0.75 }));
     }
 
+    [Test]
+    public void An_initializer_that_is_a_graph_output_keeps_its_elements()
+    {
+        using var directory = new TemporaryDirectory();
+        var writer = new OnnxModelWriter();
+        writer.Input("x", 1, 2).Floats("u", [3, 2], [1, 2, 3, 4, 5, 6]).Floats("w", [3, 3], [1, 2, 3, 4, 5, 6, 7, 8, 9]).Floats("b", [3], [1, 2, 3]);
+        writer.Floats("v", [2, 3], [1, 2, 3, 4, 5, 6]).Node("Gemm", ["x", "u", "b"], ["g"], ("transB", 1L)).Node("Gemm", ["g", "v"], ["y"], ("transB", 1L));
+        writer.Node("Gemm", ["x", "u"], ["p"], ("transB", 1L)).Node("Gemm", ["p", "w"], ["z"], ("transB", 1L)).Output("y").Output("b").Output("z").Output("w");
+        double[] expected = Evaluator.Run(writer.Save(directory["in.onnx"]), new Array64([1, 2], [0.5, -2]));
+        Rescale(directory, writer, [2, 4, 8]);
+        Assert.That(Evaluator.Run(directory["out.onnx"], new Array64([1, 2], [0.5, -2])), Is.EqualTo(expected));
+        using var model = OnnxModel.Open(directory["in.onnx"]);
+        using var network = model.Analyze();
+        Assert.That(network.Network.Groups.Select(g => g.PinnedBecause), Has.Some.Contains("graph output w"));
+    }
+
     [TestCase("reads 'nothing'")]
     public void A_graph_that_contradicts_itself_is_refused(string expected)
     {
