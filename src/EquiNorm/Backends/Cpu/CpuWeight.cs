@@ -142,7 +142,7 @@ internal sealed unsafe class CpuWeight
             var range = other[s].Start..(other[s].Start + other[s].Count);
             var whole = other.Length == 1;
             _grids[n][s] = whole ? Whole
-                : Blocks.OuterAxis == axis ? new TileGrid(Blocks, 0..Blocks.OuterLength, range)
+                : Blocks.OuterAxis == axis && !Blocks.IsDiagonal ? new TileGrid(Blocks, 0..Blocks.OuterLength, range)
                 : new TileGrid(Blocks, range, 0..Blocks.InnerLength);
         }
     }
