@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using EquiNorm.Model;
+using EquiNorm.Onnx.Analysis;
+using EquiNorm.Onnx.Files;
+using EquiNorm.Onnx.Rescaling;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Onnx;
+
+/// <summary>The network of an ONNX model: weights between channel groups, bound to the tensors of the file.</summary>
+public sealed class OnnxNetwork : IDisposable
+{
+    private readonly GraphAnalysis _analysis;
+    private NetworkTensors? _tensors;
+
+    internal OnnxNetwork(GraphAnalysis analysis)
+    {
+        _analysis = analysis;
+        Network = _analysis.Builder.Build();
+        FoldedNormalizations = [.. _analysis.Folding.All.Select(f => f.Normalization.DisplayName)];
+    }
+
+    /// <summary>The network. The reason why a group is pinned names the node and its operator.</summary>
+    public Network Network { get; }
+
+    /// <summary>The elements of <see cref="Network"/>'s weights, in the mapped file; folded biases in memory. Read only.</summary>
+    public NetworkTensors Tensors => _tensors ??= Bind(Network);
+
+    /// <summary>The batch normalisations that are folded into the operator in front of them.</summary>
+    public IReadOnlyList<string> FoldedNormalizations { get; }
+
+    /// <summary>Binds the elements to a network derived from <see cref="Network"/> (with frozen groups, say). Read only; dispose it after use.</summary>
+    /// <exception cref="ArgumentException">The network has other weights.</exception>
+    public unsafe NetworkTensors Bind(Network network)
+    {
+        RequireDerived(network);
+        var result = new NetworkTensors(network);
+        foreach (var use in _analysis.Uses.All.Where(u => u.Role == UseRole.Declared))
+        {
+            var weight = network.Weight(use.WeightName);
+            if (!result.IsBound(weight.Index))
+            {
+                var tensor = use.Tensor;
+                result.Bind(weight.Name, new TensorMemory((nint)tensor.Pointer(0, tensor.ByteLength), tensor.ElementCount, weight.ElementType));
+            }
+        }
+
+        foreach (var fold in _analysis.Folding.All)
+        {
+            result.Bind(fold.BiasName, fold.Bias);
+        }
+
+        return result;
+    }
+
+    /// <summary>
+    /// Writes the model with the factors applied, to a temporary file that is renamed at the end. Tensors are streamed. With nothing
+    /// free in the network the output is the input, byte for byte. A model with data files gets one, PATH.data.
+    /// </summary>
+    /// <param name="path">The output; may be the model itself, which is closed then.</param>
+    /// <param name="scalings">Factors of <see cref="Network"/> or a network derived from it.</param>
+    /// <param name="cancellation">Cancels the writing; nothing is left behind.</param>
+    /// <exception cref="NetworkException">A rescaled element is not finite in its storage type; nothing is written.</exception>
+    /// <exception cref="IOException">The output cannot be written.</exception>
+    public OnnxSaveTimes Save(string path, Scalings scalings, CancellationToken cancellation = default)
+    {
+        RequireDerived(scalings.Network);
+        long start = Stopwatch.GetTimestamp();
+        var edits = scalings.Network.FreeChannelCount == 0
+            ? new ModelEdits(_analysis.Layout)
+            : ModelRescaler.Rescale(_analysis, scalings);
+        var apply = ModelWriter.Write(_analysis.Layout, edits, path, cancellation);
+        return new OnnxSaveTimes(apply, Stopwatch.GetElapsedTime(start) - apply);
+    }
+
+    /// <summary>Releases what was pinned in memory; the model stays open.</summary>
+    public void Dispose() => _tensors?.Dispose();
+
+    private void RequireDerived(Network network)
+    {
+        if (network.ChannelCount != Network.ChannelCount || !network.Weights.SequenceEqual(Network.Weights))
+        {
+            throw new ArgumentException("The network is not derived from this model's network.", nameof(network));
+        }
+    }
+}
+
+/// <summary>Where the time of saving went.</summary>
+/// <param name="Apply">Applying factors.</param>
+/// <param name="Write">Copying and writing.</param>
+public readonly record struct OnnxSaveTimes(TimeSpan Apply, TimeSpan Write);

@@ -1,0 +1,189 @@
+using System.Runtime.InteropServices;
+using EquiNorm.Model;
+using EquiNorm.Onnx.Analysis;
+using EquiNorm.Onnx.Files;
+using EquiNorm.Onnx.Schema;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Onnx.Rescaling;
+
+/// <summary>Turns factors into edits of the model: folded normalisations, rescaled tensors, copies of tensors whose uses differ.</summary>
+internal sealed class ModelRescaler
+{
+    private readonly GraphAnalysis _analysis;
+    private readonly Scalings _scalings;
+    private readonly HashSet<string> _taken;
+    private readonly Dictionary<(NodeLayout Node, int Input), string> _renamed = [];
+    private readonly HashSet<NodeLayout> _droppedNodes = [];
+    private readonly HashSet<string> _extraReads = new(StringComparer.Ordinal);
+
+    private ModelRescaler(GraphAnalysis analysis, Scalings scalings)
+    {
+        _analysis = analysis;
+        _scalings = scalings;
+        Edits = new ModelEdits(_analysis.Layout);
+        _taken = [.. _analysis.Layout.Initializers.Select(t => t.Name), .. _analysis.Layout.Inputs.Select(i => i.Name),
+            .. _analysis.Layout.Nodes.SelectMany(n => n.Header.Output), .. _analysis.Layout.Nodes.SelectMany(n => n.OuterReferences)];
+    }
+
+    private ModelEdits Edits { get; }
+
+    /// <summary>The edits that apply the factors.</summary>
+    public static ModelEdits Rescale(GraphAnalysis analysis, Scalings scalings)
+    {
+        var rescaler = new ModelRescaler(analysis, scalings);
+        foreach (var fold in analysis.Folding.All)
+        {
+            rescaler.Fold(fold);
+        }
+
+        foreach (var uses in analysis.Uses.All.GroupBy(u => u.Tensor))
+        {
+            rescaler.RescaleTensor(uses.Key, [.. uses]);
+        }
+
+        rescaler.DropUnread();
+        return rescaler.Edits;
+    }
+
+    private void Fold(FoldedNormalization fold)
+    {
+        var output = _scalings.FactorsOf(_scalings.Network.Weight(fold.BiasName).Outputs);
+        var values = fold.Bias.Select((b, c) => b * output[c] / fold.BiasFactor).ToArray();
+        string result = fold.Normalization.Header.Output[0];
+        string bias = NewName(result + ".bias");
+        Edits.Add(bias, fold.BiasDims, fold.DataType, new LiteralPiece(Encode(bias, values, fold.DataType)));
+        if (fold.BiasInput < 0)
+        {
+            var add = new NodeProto { OpType = "Add", Name = fold.Normalization.Header.Name };
+            add.Input.Add([fold.Linear.Header.Output[0], bias]);
+            add.Output.Add(result);
+            Edits.Replace(fold.Normalization, add);
+            _extraReads.Add(fold.Linear.Header.Output[0]);
+        }
+        else
+        {
+            var last = fold.Add ?? fold.Linear;
+            Rename(last, fold.BiasInput, bias);
+            Edits.DropValueInfo(last.Header.Output[0]);
+            Edits.RenameOutput(last, 0, result);
+            Edits.Drop(fold.Normalization);
+        }
+
+        _droppedNodes.Add(fold.Normalization);
+    }
+
+    private void RescaleTensor(OnnxTensor tensor, List<TensorUse> uses)
+    {
+        var groups = new List<(RescaleTransform Transform, List<TensorUse> Uses)>();
+        foreach (var use in uses)
+        {
+            var transform = Transform(use);
+            int same = groups.FindIndex(g => g.Transform.SameAs(transform));
+            if (same < 0)
+            {
+                same = groups.Count;
+                groups.Add((transform, []));
+            }
+
+            groups[same].Uses.Add(use);
+        }
+
+        // One group keeps the tensor: the one that changes nothing if there is one, or must be one; else the first.
+        int keeps = groups.FindIndex(g => g.Transform.IsIdentity);
+        keeps = keeps < 0 && !_analysis.Uses.FixedBecause.ContainsKey(tensor) ? 0 : keeps;
+        for (int g = 0; g < groups.Count; g++)
+        {
+            var (transform, users) = groups[g];
+            if (g != keeps)
+            {
+                string name = NewName($"{users[0].WeightName}.rescaled");
+                Edits.Add(name, tensor.Dims, tensor.DataType, new TensorPiece(tensor, transform.Apply));
+                users.ForEach(u => Rename(u.Node, u.Input, name));
+            }
+            else if (!transform.IsIdentity)
+            {
+                Edits.Transform(tensor, transform.Apply);
+            }
+        }
+    }
+
+    private RescaleTransform Transform(TensorUse use)
+    {
+        var weight = _scalings.Network.Weight(use.WeightName);
+        if (use.Role == UseRole.Mean)
+        {
+            int channels = weight.Layout.Inputs;
+            var layout = WeightLayout.DenseAfterFlatten(channels, 1, (int)(use.Tensor.ElementCount / channels));
+            return new RescaleTransform(use.Tensor.Name, use.Tensor.DataType.ElementType()!.Value, layout, _scalings.FactorsOf(weight.Inputs), [1]);
+        }
+
+        var output = _scalings.FactorsOf(weight.Outputs);
+        for (int o = 0; o < weight.OutputScale.Length; o++)
+        {
+            output[o] *= weight.OutputScale.Span[o];
+        }
+
+        return new RescaleTransform(weight.Name, weight.ElementType, weight.Layout, output, _scalings.FactorsOf(weight.Inputs, -1));
+    }
+
+    // What only the folded normalisations read goes; what nothing read in the source stays.
+    private void DropUnread()
+    {
+        var layout = _analysis.Layout;
+        var live = new HashSet<string>(_extraReads, StringComparer.Ordinal);
+        live.UnionWith(layout.Outputs.Select(o => o.Name));
+        live.UnionWith(layout.Inputs.Select(i => i.Name));
+        foreach (var node in layout.Nodes.AsEnumerable().Reverse())
+        {
+            bool wasRead = node.Header.Output.Any(o => _analysis.Readers.Of(o).Count > 0);
+            if (_analysis.IsConstant(node) && wasRead && !node.Header.Output.Any(live.Contains))
+            {
+                Edits.Drop(node);
+                _droppedNodes.Add(node);
+            }
+
+            if (!_droppedNodes.Contains(node))
+            {
+                live.UnionWith(node.Header.Input.Select((name, i) => _renamed.GetValueOrDefault((node, i), name)));
+                live.UnionWith(node.OuterReferences);
+            }
+        }
+
+        foreach (var tensor in layout.Initializers.Where(t => !live.Contains(t.Name) && _analysis.Readers.Of(t.Name).Count > 0))
+        {
+            Edits.Drop(tensor);
+        }
+    }
+
+    private void Rename(NodeLayout node, int input, string name)
+    {
+        _renamed.Add((node, input), name);
+        Edits.RenameInput(node, input, name);
+    }
+
+    private string NewName(string name)
+    {
+        string result = name;
+        for (int i = 2; !_taken.Add(result); i++)
+        {
+            result = $"{name}.{i}";
+        }
+
+        return result;
+    }
+
+    private static byte[] Encode(string name, double[] values, OnnxDataType type)
+    {
+        var bytes = type switch
+        {
+            OnnxDataType.Double => MemoryMarshal.AsBytes(values.AsSpan()).ToArray(),
+            OnnxDataType.Float => MemoryMarshal.AsBytes(Array.ConvertAll(values, Float32Storage.Write).AsSpan()).ToArray(),
+            OnnxDataType.Float16 => MemoryMarshal.AsBytes(Array.ConvertAll(values, Float16Storage.Write).AsSpan()).ToArray(),
+            _ => MemoryMarshal.AsBytes(Array.ConvertAll(values, BFloat16Storage.Write).AsSpan()).ToArray(),
+        };
+        var identity = new RescaleTransform(name, type.ElementType()!.Value, WeightLayout.Dense(values.Length, 1), [.. values.Select(_ => 1d)], [1]);
+        identity.Apply(0, bytes); // refuses what is not finite
+        return bytes;
+    }
+}
