@@ -69,6 +69,7 @@ internal sealed class OperatorTests
         new("Squeeze", "all", (m, x) => m.Gemm(m.Apply("Squeeze", [m.Apply("GlobalAveragePool", [x])]), 2, 4), 4),
         new("Unsqueeze", "", (m, x) => Tail(m, m.Apply("Squeeze", [m.Apply("Unsqueeze", [x, m.Shape(0)]), m.Shape(0)])), 4),
         new("Sum", "", (m, x) => Tail(m, m.Apply("Sum", [x, m.Relu(x), m.Conv(x, 4, 4)])), 4),
+        new("Sum", "an operand left out", (m, x) => Tail(m, m.Apply("Sum", [x, ""])), 0, "adds a constant"),
         new("Mean", "", (m, x) => Tail(m, m.Apply("Mean", [x, m.Conv(x, 4, 4)])), 4),
         new("Max", "", (m, x) => Tail(m, m.Apply("Max", [x, m.Conv(x, 4, 4)])), 4),
         new("Min", "", (m, x) => Tail(m, m.Apply("Min", [x, m.Conv(x, 4, 4)])), 4),
