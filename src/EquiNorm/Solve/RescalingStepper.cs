@@ -1,5 +1,4 @@
 using EquiNorm.Backends;
-using EquiNorm.Backends.Cpu;
 using EquiNorm.Model;
 using EquiNorm.Plan;
 using EquiNorm.Problem;
@@ -38,7 +37,7 @@ public sealed class RescalingStepper : IDisposable
         }
 
         _tensors = tensors;
-        _owned = backend is null ? new CpuBackend() : null;
+        _owned = backend is null ? RescalingSolver.CreateDefaultBackend() : null;
         _backend = backend ?? _owned!;
         _plan = RescalingPlan.Create(problem);
         _state = _backend.CreateState(_plan, tensors);
