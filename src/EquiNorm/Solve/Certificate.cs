@@ -26,7 +26,7 @@ internal sealed class Certificate
     }
 
     /// <summary>
-    /// log of the lower bound, or null if no bound can be had at this point. Makes every sum valid on the way.
+    /// log of the lower bound, or null if no bound can be had at this point. Most sums that the residual needs become valid on the way.
     /// </summary>
     /// <param name="order">The direction.</param>
     /// <param name="edges">The norms of all blocks at the current factors.</param>
@@ -44,7 +44,6 @@ internal sealed class Certificate
             bounded &= Balance(order, group, logObjective, ref s, ref t);
         }
 
-        RefreshRest(order);
         if (!bounded)
         {
             return null;
@@ -86,11 +85,14 @@ internal sealed class Certificate
     private void RefreshNearSums(CertificateOrder order)
     {
         _requests.Clear();
-        foreach (var weight in _plan.Weights)
+        foreach (var group in order.Groups)
         {
-            for (var s = 0; s < weight.Segments(Far(order)).Length; s++)
+            foreach (var incident in _plan.Groups[group].Incident(order.CarrierAxis))
             {
-                _requests.Add(new SumRef(weight.Index, order.CarrierAxis, s));
+                for (var s = 0; s < _plan.Weights[incident.Weight].Segments(Far(order)).Length; s++)
+                {
+                    _requests.Add(new SumRef(incident.Weight, order.CarrierAxis, s));
+                }
             }
         }
 
@@ -129,21 +131,6 @@ internal sealed class Certificate
                 {
                     _requests.Add(sum);
                 }
-            }
-        }
-
-        _state.Refresh(System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_requests));
-    }
-
-    // Carriers into pinned groups feed nobody, but their plain sums are wanted for the residual.
-    private void RefreshRest(CertificateOrder order)
-    {
-        _requests.Clear();
-        foreach (var weight in _plan.Weights)
-        {
-            for (var s = 0; s < weight.Segments(order.CarrierAxis).Length; s++)
-            {
-                _requests.Add(new SumRef(weight.Index, Far(order), s));
             }
         }
 

@@ -148,14 +148,13 @@ internal sealed class SolveRun
         {
             // The flow may be balanced later, nearer to the optimum; without an order it never will.
             _boundable &= order is not null;
-            _sweeper.RefreshAll();
         }
         else
         {
             _logLowerBound = Math.Max(_logLowerBound, bound.Value);
         }
 
-        _residual = _state.Residual(_plan.Singles.Span);
+        MeasureResidual();
         _forecast.Checked(Gap(), _residual);
         return (Gap() ?? _residual) <= _options.Tolerance;
     }
@@ -163,9 +162,14 @@ internal sealed class SolveRun
     private void Evaluate(Scalings scalings)
     {
         _state.WriteLogFactors(scalings.LogFactors);
-        _sweeper.RefreshAll();
+        MeasureResidual();
         _state.ReadNorms(_edges);
         _logObjective = LogSum(_edges);
+    }
+
+    private void MeasureResidual()
+    {
+        _state.Refresh(_plan.Singles.Span);
         _residual = _state.Residual(_plan.Singles.Span);
     }
 

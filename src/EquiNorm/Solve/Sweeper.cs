@@ -17,7 +17,6 @@ internal sealed class Sweeper
     private readonly SweepOrder _order;
     private readonly CoarseSolver? _coarse;
     private readonly double[] _shifts;
-    private readonly SumRef[] _allSums;
     private bool _forward = true;
 
     public Sweeper(RescalingState state, RescalingOptions options)
@@ -27,7 +26,6 @@ internal sealed class Sweeper
         _order = options.Order;
         _coarse = options.CoarseCorrection == CoarseCorrection.On ? new CoarseSolver(_plan) : null;
         _shifts = new double[_plan.Groups.Count];
-        _allSums = AllSums(_plan);
     }
 
     /// <summary>Whether a full sweep is complete, so that u is the image of the u at its start.</summary>
@@ -55,9 +53,9 @@ internal sealed class Sweeper
         switch (_order)
         {
             case SweepOrder.Jacobi:
-                _state.Refresh(_allSums);
+                _state.Refresh(_plan.Singles.Span);
                 residual = _state.Update(_plan.Singles.Span);
-                _state.Refresh(_allSums);
+                _state.Refresh(_plan.Singles.Span);
                 break;
             case SweepOrder.Colored:
                 foreach (var color in _plan.Colors)
@@ -88,9 +86,6 @@ internal sealed class Sweeper
         return residual;
     }
 
-    /// <summary>Makes every sum valid.</summary>
-    public void RefreshAll() => _state.Refresh(_allSums);
-
     private double UpdateOne(ReadOnlySpan<UpdateUnit> unit)
     {
         _state.Refresh(unit);
@@ -115,24 +110,5 @@ internal sealed class Sweeper
         }
 
         return SolveRun.LogSum(edges);
-    }
-
-    private static SumRef[] AllSums(RescalingPlan plan)
-    {
-        var sums = new List<SumRef>();
-        foreach (var weight in plan.Weights)
-        {
-            for (var s = 0; s < weight.Segments(Axis.Input).Length; s++)
-            {
-                sums.Add(new SumRef(weight.Index, Axis.Output, s));
-            }
-
-            for (var s = 0; s < weight.Segments(Axis.Output).Length; s++)
-            {
-                sums.Add(new SumRef(weight.Index, Axis.Input, s));
-            }
-        }
-
-        return [.. sums];
     }
 }

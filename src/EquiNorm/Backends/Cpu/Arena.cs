@@ -18,6 +18,10 @@ internal sealed unsafe class Arena : IDisposable
     /// <summary>Bytes taken from the system.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>Room for <paramref name="count"/> float64 numbers of any value: for what is written before it is read.</summary>
+    /// <exception cref="OutOfMemoryException">There is no memory for it.</exception>
+    public double* AllocateUnset(long count) => (double*)Page(checked(count * sizeof(double)));
+
     /// <summary>Room for <paramref name="count"/> float64 numbers, all zero.</summary>
     /// <exception cref="OutOfMemoryException">There is no memory for it.</exception>
     public double* Allocate(long count)
@@ -25,12 +29,12 @@ internal sealed unsafe class Arena : IDisposable
         var bytes = checked((count * sizeof(double) + Alignment - 1) / Alignment * Alignment);
         if (bytes > PageBytes / 4)
         {
-            return (double*)Page(bytes);
+            return (double*)Cleared(bytes);
         }
 
         if (bytes > _left)
         {
-            _free = (byte*)Page(PageBytes);
+            _free = (byte*)Cleared(PageBytes);
             _left = PageBytes;
         }
 
@@ -51,10 +55,16 @@ internal sealed unsafe class Arena : IDisposable
         _left = 0;
     }
 
+    private void* Cleared(long bytes)
+    {
+        var page = Page(bytes);
+        NativeMemory.Clear(page, (nuint)bytes);
+        return page;
+    }
+
     private void* Page(long bytes)
     {
         var page = NativeMemory.AlignedAlloc((nuint)bytes, Alignment);
-        NativeMemory.Clear(page, (nuint)bytes);
         _pages.Add((nint)page);
         Bytes += bytes;
         return page;

@@ -13,6 +13,7 @@ internal sealed unsafe class CpuState : RescalingState
     private readonly ChannelUpdate _update;
     private readonly SumEngine _engine;
     private readonly BlockNorms _norms;
+    private readonly List<CpuWeight> _wanted = [];
     private double* _frozenMask;
 
     public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool)
@@ -51,7 +52,7 @@ internal sealed unsafe class CpuState : RescalingState
             QueueStale(weight, Axis.Input);
         }
 
-        _engine.Run();
+        RunQueued();
         return FirstNonFinite();
     }
 
@@ -88,7 +89,7 @@ internal sealed unsafe class CpuState : RescalingState
             QueueStaleSums(unit.Behind, Axis.Input);
         }
 
-        _engine.Run();
+        RunQueued();
     }
 
     public override void Refresh(ReadOnlySpan<SumRef> sums)
@@ -98,7 +99,7 @@ internal sealed unsafe class CpuState : RescalingState
             QueueIfStale(_weights[sum.Weight], sum.Axis, sum.Segment);
         }
 
-        _engine.Run();
+        RunQueued();
     }
 
     public override double Update(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Update);
@@ -115,7 +116,7 @@ internal sealed unsafe class CpuState : RescalingState
             }
         }
 
-        _engine.Run();
+        RunQueued();
         edges.Clear();
         foreach (var block in _norms.Blocks)
         {
@@ -206,6 +207,7 @@ internal sealed unsafe class CpuState : RescalingState
         }
     }
 
+    // Both sums of a weight in one run are one read, so sums of weights with a single segment are gathered first.
     private void QueueIfStale(CpuWeight weight, Axis axis, int segment)
     {
         if (IsValid(weight, axis, segment))
@@ -213,6 +215,42 @@ internal sealed unsafe class CpuState : RescalingState
             return;
         }
 
+        if (weight.IsSingleBlock)
+        {
+            if (weight.Wanted == WantedSums.None)
+            {
+                _wanted.Add(weight);
+            }
+
+            weight.Wanted |= axis == Axis.Output ? WantedSums.Rows : WantedSums.Columns;
+            return;
+        }
+
+        Queue(weight, axis, segment);
+    }
+
+    private void RunQueued()
+    {
+        foreach (var weight in _wanted)
+        {
+            if (weight.Wanted == (WantedSums.Rows | WantedSums.Columns))
+            {
+                QueueBoth(weight, weight.HoldsEnergies ? EnergySource.Store : EnergySource.Weight);
+            }
+            else
+            {
+                Queue(weight, weight.Wanted == WantedSums.Rows ? Axis.Output : Axis.Input, 0);
+            }
+
+            weight.Wanted = WantedSums.None;
+        }
+
+        _wanted.Clear();
+        _engine.Run();
+    }
+
+    private void Queue(CpuWeight weight, Axis axis, int segment)
+    {
         _engine.Add(weight, axis, segment, Vectors(weight, axis, segment), default);
         weight.Stamp(axis, segment) = _factors.Version(Summed(weight, axis, segment).Group);
     }

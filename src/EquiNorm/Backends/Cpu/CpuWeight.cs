@@ -38,7 +38,7 @@ internal sealed unsafe class CpuWeight
         }
 
         Scale = planned.Weight.OutputScale.IsEmpty ? null : arena.Allocate(layout.Outputs);
-        BandSums = Whole.Bands > 1 ? arena.Allocate((long)Whole.Bands * Blocks.InnerLength) : null;
+        BandSums = Whole.Bands > 1 ? arena.AllocateUnset((long)Whole.Bands * Blocks.InnerLength) : null;
         StripeSums = Whole.Stripes > 1 ? arena.Allocate((long)Whole.Stripes * Blocks.OuterLength) : null;
         IsSingleBlock = planned.Segments(Axis.Output).Length == 1 && planned.Segments(Axis.Input).Length == 1;
     }
@@ -76,6 +76,9 @@ internal sealed unsafe class CpuWeight
     public double* BandSums2 { get; private set; }
 
     public double* StripeSums2 { get; private set; }
+
+    /// <summary>Sums that the next run should make valid (weights with a single segment on each axis).</summary>
+    public WantedSums Wanted { get; set; }
 
     /// <summary>Whether a sum over this weight waits for the next run.</summary>
     public bool IsQueued { get; set; }
@@ -146,7 +149,7 @@ internal sealed unsafe class CpuWeight
 
     /// <summary>Makes room for the energies, once.</summary>
     public void AllocateEnergies(Arena arena) =>
-        Energies = Energies is not null ? Energies : arena.Allocate(Planned.Weight.Layout.Edges);
+        Energies = Energies is not null ? Energies : arena.AllocateUnset(Planned.Weight.Layout.Edges);
 
     public double* EnergiesOf(int block) => Energies + (long)block * Blocks.Outer * Blocks.Inner;
 
@@ -173,4 +176,18 @@ internal sealed unsafe class CpuWeight
                 : new TileGrid(Blocks, range, 0..Blocks.InnerLength);
         }
     }
+}
+
+/// <summary>Which sums of a weight are asked for.</summary>
+[Flags]
+internal enum WantedSums
+{
+    /// <summary>Neither.</summary>
+    None = 0,
+
+    /// <summary>Sums on the output axis.</summary>
+    Rows = 1,
+
+    /// <summary>Sums on the input axis.</summary>
+    Columns = 2,
 }
