@@ -25,7 +25,7 @@ internal sealed record Streams(TextWriter Out, TextWriter Error)
         return new Streams(Console.Out, Console.Error)
         {
             Width = Math.Clamp(width, 60, 200),
-            Colors = terminal && Environment.GetEnvironmentVariable("NO_COLOR") is null or "" && Environment.GetEnvironmentVariable("TERM") != "dumb",
+            Colors = terminal && string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) && Environment.GetEnvironmentVariable("TERM") != "dumb",
             Watched = !Console.IsErrorRedirected,
         };
     }

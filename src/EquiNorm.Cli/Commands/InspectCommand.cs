@@ -3,6 +3,7 @@ using EquiNorm.Cli.Json;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
 using EquiNorm.Onnx;
+using EquiNorm.Problem;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
@@ -16,14 +17,14 @@ internal static class InspectCommand
         using var model = OnnxModel.Open(input);
         using var onnx = model.Analyze();
         cancellation.ThrowIfCancellationRequested();
-        var document = Describe(input, onnx, NetworkSurvey.Take(onnx.Tensors, norm));
+        var document = Describe(input, onnx, NetworkSurvey.Take(onnx.Tensors, norm, 0, Scalings.Identity(onnx.Network))[0]);
         if (format == ResultFormat.Json)
         {
             streams.Out.WriteLine(JsonSerializer.Serialize(document, Documents.Default.InspectDocument));
         }
         else
         {
-            InspectText.Write(document, new Page(streams));
+            InspectText.Write(document, Page.For(streams));
         }
 
         return ExitCode.Success;

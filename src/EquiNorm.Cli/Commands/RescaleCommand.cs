@@ -40,7 +40,7 @@ internal static class RescaleCommand
         }
         else
         {
-            RescaleText.Write(outcome, new Page(streams));
+            RescaleText.Write(outcome, Page.For(streams));
         }
 
         return outcome.ExitCode;
@@ -89,10 +89,9 @@ internal static class RescaleCommand
         using var progress = new ProgressLine(streams);
         var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
         var result = RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
-        var before = NetworkSurvey.Take(tensors, request.Norm, null, request.Threads);
-        var after = network.FreeChannelCount == 0 || result.Scalings is null ? before
-            : NetworkSurvey.Take(tensors, request.Norm, result.Scalings, request.Threads);
-        return new RescaleOutcome(request, network, result, before, after, onnx.FoldedNormalizations);
+        var identity = Scalings.Identity(network);
+        var surveys = NetworkSurvey.Take(tensors, request.Norm, request.Threads, identity, result.Scalings ?? identity);
+        return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations);
     }
 
     private static Network Freeze(Network network, IReadOnlyList<string> names)

@@ -23,7 +23,7 @@ internal static class VerifyCommand
         }
         else
         {
-            VerifyText.Write(first, second, report, new Page(streams));
+            VerifyText.Write(first, second, report, Page.For(streams));
         }
 
         return report.Same ? ExitCode.Success : ExitCode.Different;

@@ -91,15 +91,15 @@ internal static class RescaleText
     {
         var result = outcome.Result;
         string penalty = outcome.Request.Penalty.Name == "none" ? "" : $", with penalty {outcome.Request.Penalty.Name}";
-        string ratio = FormattableString.Invariant($"{result.Objective / result.ObjectiveBefore:P2}");
+        string ratio = FormattableString.Invariant($"{100 * result.Objective / result.ObjectiveBefore:G3} %");
         return FormattableString.Invariant(
-            $"{result.ObjectiveBefore:G10} -> {result.Objective:G10} ({ratio} of it): the sum of |weight|^{outcome.Request.Norm:G5} over all layers{penalty}");
+            $"{result.ObjectiveBefore:G10} -> {result.Objective:G10} ({ratio}), the sum of |weight|^{outcome.Request.Norm:G5} over all layers{penalty}");
     }
 
     private static string Optimality(RescalingResult result)
     {
         string gap = result.GapBound is { } g
-            ? FormattableString.Invariant($"proved: no rescaling of this network has an objective lower by more than a factor 1 + {g:G2}")
+            ? $"certified: at most {Say.Number(g)} (relative) above the smallest that any rescaling reaches"
             : "no bound can be computed for this network; the balance below decides";
         return result.Status == RescalingStatus.Converged ? gap : $"{gap}. {result.Advice}";
     }

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Model;
 using EquiNorm.Problem;
 
@@ -71,27 +72,38 @@ public sealed class NetworkSurvey
         return largest;
     }
 
-    /// <summary>Reads all weights once.</summary>
+    /// <summary>Reads all weights once, for any number of factors.</summary>
     /// <param name="tensors">The elements.</param>
     /// <param name="norm">The exponent p.</param>
-    /// <param name="scalings">Factors; null for factors of 1. May belong to a network with other groups frozen.</param>
     /// <param name="threads">Threads; 0 for one per processor. The result has the same bits for every number.</param>
-    public static NetworkSurvey Take(NetworkTensors tensors, double norm, Scalings? scalings = null, int threads = 0)
+    /// <param name="scalings">Factors, of this network or one with other groups frozen.</param>
+    /// <returns>One survey for each of <paramref name="scalings"/>.</returns>
+    public static NetworkSurvey[] Take(NetworkTensors tensors, double norm, int threads, params IReadOnlyList<Scalings> scalings)
     {
         var network = tensors.Network;
-        scalings ??= Scalings.Identity(network);
-        var tallies = new Tally[network.Weights.Count];
+        var tallies = new Tally[scalings.Count][];
+        for (var s = 0; s < tallies.Length; s++)
+        {
+            tallies[s] = new Tally[network.Weights.Count];
+        }
+
         var parallel = new ParallelOptions { MaxDegreeOfParallelism = threads > 0 ? threads : Environment.ProcessorCount };
-        Parallel.For(0, tallies.Length, parallel, t =>
+        Parallel.For(0, network.Weights.Count, parallel, t =>
         {
             var weight = network.Weights[t];
-            tallies[t] = new Tally(weight.Layout.Outputs, weight.Layout.Inputs);
-            if (weight.Role == WeightRole.Weight && weight.Layout.Elements > 0)
+            var counts = weight.Role == WeightRole.Weight && weight.Layout.Elements > 0;
+            var own = new Tally[tallies.Length];
+            for (var s = 0; s < own.Length; s++)
             {
-                tallies[t].Add(weight, network.Groups, tensors[t], norm, scalings);
+                tallies[s][t] = own[s] = new Tally(weight, norm, scalings[s]);
+            }
+
+            if (counts)
+            {
+                new EnergyWalk(weight, network.Groups, tensors[t], norm).Run(own);
             }
         });
-        return new NetworkSurvey(network, norm, tallies);
+        return [.. tallies.Select(t => new NetworkSurvey(network, norm, t))];
     }
 
     private void Gather(ChannelMap map, double[] sums, double[] into)
@@ -103,67 +115,103 @@ public sealed class NetworkSurvey
         }
     }
 
-    /// <summary>The sums of one weight.</summary>
-    private sealed unsafe class Tally(int outputs, int inputs)
+    /// <summary>The sums of one weight at some factors.</summary>
+    private sealed class Tally
     {
+        public Tally(Weight weight, double norm, Scalings scalings)
+        {
+            Rows = new double[weight.Layout.Outputs];
+            Columns = new double[weight.Layout.Inputs];
+            Output = scalings.FactorsOf(weight.Outputs, norm);
+            Input = scalings.FactorsOf(weight.Inputs, -norm);
+            for (var o = 0; o < weight.OutputScale.Length; o++)
+            {
+                Output[o] *= Math.Pow(Math.Abs(weight.OutputScale.Span[o]), norm);
+            }
+        }
+
         public double Total { get; private set; }
 
-        public double[] Rows { get; } = new double[outputs];
+        public double[] Rows { get; }
 
-        public double[] Columns { get; } = new double[inputs];
+        public double[] Columns { get; }
 
-        public void Add(Weight weight, IReadOnlyList<ChannelGroup> groups, TensorMemory memory, double norm, Scalings scalings)
+        private double[] Output { get; }
+
+        private double[] Input { get; }
+
+        // The energy of a channel and itself is a constant: in F, not in the balance.
+        public void Add(int row, int column, double energy, bool isSelf)
+        {
+            energy *= Output[row] * Input[column];
+            Total += energy;
+            if (!isSelf)
+            {
+                Rows[row] += energy;
+                Columns[column] += energy;
+            }
+        }
+    }
+
+    /// <summary>The energies of one weight, in the order of memory. Optimised at once: a process is often over before the runtime would do it.</summary>
+    private sealed unsafe class EnergyWalk(Weight weight, IReadOnlyList<ChannelGroup> groups, TensorMemory memory, double norm)
+    {
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        public void Run(Tally[] tallies)
         {
             var layout = weight.Layout;
             var written = weight.Outputs.ToChannels(groups);
             var read = weight.Inputs.ToChannels(groups);
-            var output = scalings.FactorsOf(weight.Outputs, norm);
-            var input = scalings.FactorsOf(weight.Inputs, -norm);
-            for (var o = 0; o < weight.OutputScale.Length; o++)
-            {
-                output[o] *= Math.Pow(Math.Abs(weight.OutputScale.Span[o]), norm);
-            }
 
-            // The axis with the larger stride is the outer loop: memory is read in order.
-            var (outer, inner) = layout.IsOutputMajor ? (layout.OutputsPerGroup, layout.InputsPerGroup) : (layout.InputsPerGroup, layout.OutputsPerGroup);
+            // The axis with the larger stride is the outer loop.
+            var outputMajor = layout.IsOutputMajor;
+            var (outer, inner) = outputMajor ? (layout.OutputsPerGroup, layout.InputsPerGroup) : (layout.InputsPerGroup, layout.OutputsPerGroup);
             for (var g = 0; g < layout.Groups; g++)
             {
-                for (var a = 0; a < outer; a++)
+                for (var n = 0; n < outer * inner; n++)
                 {
-                    for (var b = 0; b < inner; b++)
+                    var (o, i) = outputMajor ? (n / inner, n % inner) : (n % inner, n / inner);
+                    var start = layout.Offset + g * layout.GroupStride + o * layout.OutputStride + i * layout.InputStride;
+                    var energy = Energy(start, layout.Kernel, layout.KernelStride);
+                    var (row, column) = (g * layout.OutputsPerGroup + o, g * layout.InputsPerGroup + i);
+                    foreach (var tally in tallies)
                     {
-                        var (o, i) = layout.IsOutputMajor ? (a, b) : (b, a);
-                        var start = layout.Offset + g * layout.GroupStride + o * layout.OutputStride + i * layout.InputStride;
-                        var (row, column) = (g * layout.OutputsPerGroup + o, g * layout.InputsPerGroup + i);
-                        var energy = Energy(memory, start, layout, norm) * output[row] * input[column];
-                        Total += energy;
-                        if (written[row] != read[column])
-                        {
-                            Rows[row] += energy;
-                            Columns[column] += energy;
-                        }
+                        tally.Add(row, column, energy, written[row] == read[column]);
                     }
                 }
             }
         }
 
-        private static double Energy(TensorMemory memory, long start, WeightLayout layout, double norm)
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private double Energy(long start, int kernel, long stride)
         {
             double sum = 0;
-            for (var k = 0; k < layout.Kernel; k++)
+            if (norm == 2 && memory.ElementType == ElementType.Float32)
             {
-                var at = start + k * layout.KernelStride;
-                var value = memory.ElementType switch
+                var p = (float*)memory.Address + start;
+                for (var k = 0; k < kernel; k++, p += stride)
                 {
-                    ElementType.Float32 => ((float*)memory.Address)[at],
-                    ElementType.Float64 => ((double*)memory.Address)[at],
-                    ElementType.Float16 => (double)((Half*)memory.Address)[at],
-                    _ => BitConverter.UInt32BitsToSingle((uint)((ushort*)memory.Address)[at] << 16),
-                };
-                sum += norm == 2 ? value * value : norm == 1 ? Math.Abs(value) : Math.Pow(Math.Abs(value), norm);
+                    sum += (double)*p * *p;
+                }
+
+                return sum;
+            }
+
+            for (var k = 0; k < kernel; k++)
+            {
+                var value = Math.Abs(Element(start + k * stride));
+                sum += norm == 2 ? value * value : norm == 1 ? value : Math.Pow(value, norm);
             }
 
             return sum;
         }
+
+        private double Element(long at) => memory.ElementType switch
+        {
+            ElementType.Float32 => ((float*)memory.Address)[at],
+            ElementType.Float64 => ((double*)memory.Address)[at],
+            ElementType.Float16 => (double)((Half*)memory.Address)[at],
+            _ => BitConverter.UInt32BitsToSingle((uint)((ushort*)memory.Address)[at] << 16),
+        };
     }
 }
