@@ -17,21 +17,21 @@ namespace EquiNorm.Onnx;
 /// </example>
 public sealed class OnnxModel : IDisposable
 {
-    private readonly ModelLayout layout;
+    private readonly ModelLayout _layout;
 
-    private OnnxModel(ModelLayout layout) => this.layout = layout;
+    private OnnxModel(ModelLayout layout) => _layout = layout;
 
     /// <summary>Path of the model as it was given.</summary>
-    public string Path => layout.File.Path;
+    public string Path => _layout.File.Path;
 
     /// <summary>Bytes of the model file and its data files.</summary>
-    public long Length => layout.File.Length + layout.External.InOrder.Sum(f => f.Length);
+    public long Length => _layout.File.Length + _layout.External.InOrder.Sum(f => f.Length);
 
     /// <summary>Number of nodes of the main graph.</summary>
-    public int NodeCount => layout.Nodes.Count;
+    public int NodeCount => _layout.Nodes.Count;
 
     /// <summary>Version of the default operator set.</summary>
-    public long OperatorSetVersion => layout.OperatorSets.GetValueOrDefault("", 1);
+    public long OperatorSetVersion => _layout.OperatorSets.GetValueOrDefault("", 1);
 
     /// <summary>Where everything lies.</summary>
     internal ModelLayout Layout => layout;
@@ -44,7 +44,7 @@ public sealed class OnnxModel : IDisposable
     /// <exception cref="OnnxFormatException">The graph contradicts itself.</exception>
     public OnnxNetwork Analyze(OnnxOptions? options = null)
     {
-        var analysis = new GraphAnalysis(layout, options ?? new OnnxOptions());
+        var analysis = new GraphAnalysis(_layout, options ?? new OnnxOptions());
         analysis.Run();
         return new OnnxNetwork(analysis);
     }
@@ -52,7 +52,7 @@ public sealed class OnnxModel : IDisposable
     /// <summary>Closes the file; the networks made from it can no longer be used.</summary>
     public void Dispose()
     {
-        layout.File.Dispose();
-        layout.External.Dispose();
+        _layout.File.Dispose();
+        _layout.External.Dispose();
     }
 }

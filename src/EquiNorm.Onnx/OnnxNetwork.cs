@@ -10,21 +10,21 @@ namespace EquiNorm.Onnx;
 /// <summary>The network of an ONNX model: weights between channel groups, bound to the tensors of the file.</summary>
 public sealed class OnnxNetwork : IDisposable
 {
-    private readonly GraphAnalysis analysis;
-    private NetworkTensors? tensors;
+    private readonly GraphAnalysis _analysis;
+    private NetworkTensors? _tensors;
 
     internal OnnxNetwork(GraphAnalysis analysis)
     {
-        this.analysis = analysis;
-        Network = analysis.Builder.Build();
-        FoldedNormalizations = [.. analysis.Folding.All.Select(f => f.Normalization.DisplayName)];
+        _analysis = analysis;
+        Network = _analysis.Builder.Build();
+        FoldedNormalizations = [.. _analysis.Folding.All.Select(f => f.Normalization.DisplayName)];
     }
 
     /// <summary>The network. The reason why a group is pinned names the node and its operator.</summary>
     public Network Network { get; }
 
     /// <summary>The elements of <see cref="Network"/>'s weights, in the mapped file; folded biases in memory. Read only.</summary>
-    public NetworkTensors Tensors => tensors ??= Bind(Network);
+    public NetworkTensors Tensors => _tensors ??= Bind(Network);
 
     /// <summary>The batch normalisations that are folded into the operator in front of them.</summary>
     public IReadOnlyList<string> FoldedNormalizations { get; }
@@ -35,7 +35,7 @@ public sealed class OnnxNetwork : IDisposable
     {
         RequireDerived(network);
         var result = new NetworkTensors(network);
-        foreach (var use in analysis.Uses.All.Where(u => u.Role == UseRole.Declared))
+        foreach (var use in _analysis.Uses.All.Where(u => u.Role == UseRole.Declared))
         {
             var weight = network.Weight(use.WeightName);
             if (!result.IsBound(weight.Index))
@@ -45,7 +45,7 @@ public sealed class OnnxNetwork : IDisposable
             }
         }
 
-        foreach (var fold in analysis.Folding.All)
+        foreach (var fold in _analysis.Folding.All)
         {
             result.Bind(fold.BiasName, fold.Bias);
         }
@@ -67,14 +67,14 @@ public sealed class OnnxNetwork : IDisposable
         RequireDerived(scalings.Network);
         long start = Stopwatch.GetTimestamp();
         var edits = scalings.Network.FreeChannelCount == 0
-            ? new ModelEdits(analysis.Layout)
-            : ModelRescaler.Rescale(analysis, scalings);
-        var apply = ModelWriter.Write(analysis.Layout, edits, path, cancellation);
+            ? new ModelEdits(_analysis.Layout)
+            : ModelRescaler.Rescale(_analysis, scalings);
+        var apply = ModelWriter.Write(_analysis.Layout, edits, path, cancellation);
         return new OnnxSaveTimes(apply, Stopwatch.GetElapsedTime(start) - apply);
     }
 
     /// <summary>Releases what was pinned in memory; the model stays open.</summary>
-    public void Dispose() => tensors?.Dispose();
+    public void Dispose() => _tensors?.Dispose();
 
     private void RequireDerived(Network network)
     {

@@ -21,11 +21,11 @@ internal readonly record struct Extent(long Value, int Symbol)
 /// <summary>Makes unknown extents, and computes with shapes.</summary>
 internal sealed class Extents
 {
-    private readonly Dictionary<string, Extent> named = new(StringComparer.Ordinal);
-    private int symbols;
+    private readonly Dictionary<string, Extent> _named = new(StringComparer.Ordinal);
+    private int _symbols;
 
     /// <summary>A new unknown.</summary>
-    public Extent Unknown() => new(0, ++symbols);
+    public Extent Unknown() => new(0, ++_symbols);
 
     /// <summary>The unknown of that name ("batch_size" in two graph inputs is one extent).</summary>
     public Extent Named(string name)
@@ -35,9 +35,9 @@ internal sealed class Extents
             return Unknown();
         }
 
-        if (!named.TryGetValue(name, out var extent))
+        if (!_named.TryGetValue(name, out var extent))
         {
-            named.Add(name, extent = Unknown());
+            _named.Add(name, extent = Unknown());
         }
 
         return extent;

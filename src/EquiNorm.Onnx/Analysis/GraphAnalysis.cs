@@ -10,11 +10,11 @@ namespace EquiNorm.Onnx.Analysis;
 /// </summary>
 internal sealed class GraphAnalysis
 {
-    private readonly Dictionary<string, GraphValue> values = new(StringComparer.Ordinal);
-    private readonly Dictionary<(string Name, int Count), ChannelAxis> pinnedAxes = [];
-    private readonly Dictionary<string, Extent[]> recorded = new(StringComparer.Ordinal);
-    private readonly HashSet<NodeLayout> constants = [];
-    private readonly HashSet<string> graphInputs = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, GraphValue> _values = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Name, int Count), ChannelAxis> _pinnedAxes = [];
+    private readonly Dictionary<string, Extent[]> _recorded = new(StringComparer.Ordinal);
+    private readonly HashSet<NodeLayout> _constants = [];
+    private readonly HashSet<string> _graphInputs = new(StringComparer.Ordinal);
 
     /// <summary>Analyses a model.</summary>
     public GraphAnalysis(ModelLayout layout, OnnxOptions options)
@@ -91,16 +91,16 @@ internal sealed class GraphAnalysis
     }
 
     /// <summary>The value of that name, or null.</summary>
-    public GraphValue? Value(string name) => values.GetValueOrDefault(name);
+    public GraphValue? Value(string name) => _values.GetValueOrDefault(name);
 
     /// <summary>Whether the node only shows a stored constant.</summary>
-    public bool IsConstant(NodeLayout node) => constants.Contains(node);
+    public bool IsConstant(NodeLayout node) => _constants.Contains(node);
 
     /// <summary>Defines a node's output.</summary>
     public void Define(NodeLayout node, int output, GraphValue value)
     {
         string name = node.Header.Output[output];
-        if (!values.TryAdd(name, value))
+        if (!_values.TryAdd(name, value))
         {
             throw Invalid($"the value '{name}' is made twice, the second time by {node.DisplayName}.");
         }
@@ -109,10 +109,10 @@ internal sealed class GraphAnalysis
     /// <summary>The channels of an unscaled value, as pinned channels.</summary>
     public ChannelAxis Pinned(PlainValue value, int count)
     {
-        if (!pinnedAxes.TryGetValue((value.Name, count), out var axis))
+        if (!_pinnedAxes.TryGetValue((value.Name, count), out var axis))
         {
-            axis = graphInputs.Contains(value.Name) ? Builder.Input(value.Name, count) : Builder.Pinned(value.Name, count, value.Reason);
-            pinnedAxes.Add((value.Name, count), axis);
+            axis = _graphInputs.Contains(value.Name) ? Builder.Input(value.Name, count) : Builder.Pinned(value.Name, count, value.Reason);
+            _pinnedAxes.Add((value.Name, count), axis);
         }
 
         return axis;
@@ -125,7 +125,7 @@ internal sealed class GraphAnalysis
     {
         foreach (var tensor in Layout.Initializers)
         {
-            if (!values.TryAdd(tensor.Name, FromTensor(tensor, tensor.Name)))
+            if (!_values.TryAdd(tensor.Name, FromTensor(tensor, tensor.Name)))
             {
                 throw Invalid($"there are two initializers named '{tensor.Name}'.");
             }
@@ -133,7 +133,7 @@ internal sealed class GraphAnalysis
 
         foreach (string name in Layout.SparseInitializers)
         {
-            values.TryAdd(name, new PlainValue(name, $"sparse initializer {name}"));
+            _values.TryAdd(name, new PlainValue(name, $"sparse initializer {name}"));
         }
 
         // Constants first, wherever they stand: folding looks ahead of the node under analysis.
@@ -142,12 +142,12 @@ internal sealed class GraphAnalysis
             if (node.Header.OpType == "Constant" && node.Header.Output.Count == 1 && Constant(node) is { } constant)
             {
                 Define(node, 0, constant);
-                constants.Add(node);
+                _constants.Add(node);
             }
             else if (TensorUses.IsAlias(node) && Value(node.Header.Input[0]) is ConstantValue alias)
             {
                 Define(node, 0, alias);
-                constants.Add(node);
+                _constants.Add(node);
             }
         }
     }
@@ -167,10 +167,10 @@ internal sealed class GraphAnalysis
         foreach (var input in Layout.Inputs)
         {
             Record(input);
-            graphInputs.Add(input.Name);
+            _graphInputs.Add(input.Name);
 
             // An initializer that is also an input (IR version 3) is a default that callers do not override in practice.
-            values.TryAdd(input.Name, new PlainValue(input.Name, $"network input {input.Name}") { Shape = recorded.GetValueOrDefault(input.Name) });
+            _values.TryAdd(input.Name, new PlainValue(input.Name, $"network input {input.Name}") { Shape = _recorded.GetValueOrDefault(input.Name) });
         }
     }
 
@@ -178,13 +178,13 @@ internal sealed class GraphAnalysis
     {
         if (info.Type?.TensorType?.Shape is { } shape)
         {
-            recorded[info.Name] = [.. shape.Dim.Select(d => d.HasDimValue && d.DimValue >= 0 ? d.DimValue : Extents.Named(d.HasDimParam ? d.DimParam : ""))];
+            _recorded[info.Name] = [.. shape.Dim.Select(d => d.HasDimValue && d.DimValue >= 0 ? d.DimValue : Extents.Named(d.HasDimParam ? d.DimParam : ""))];
         }
     }
 
     private void Analyze(NodeLayout node)
     {
-        if (constants.Contains(node) || Folding.IsFolded(node))
+        if (_constants.Contains(node) || Folding.IsFolded(node))
         {
             return; // defined already: as a constant, or by the operator that it is folded into
         }
@@ -205,7 +205,7 @@ internal sealed class GraphAnalysis
 
     private Extent[]? OutputShape(NodeContext node, int index)
     {
-        var known = recorded.GetValueOrDefault(node.Node.Header.Output[index]);
+        var known = _recorded.GetValueOrDefault(node.Node.Header.Output[index]);
         var inferred = index == 0 && node.Node.Header.Domain is "" or "ai.onnx" ? ShapeInference.Infer(node, Extents) : null;
         return inferred is null ? known
             : known is null || known.Length != inferred.Length ? inferred

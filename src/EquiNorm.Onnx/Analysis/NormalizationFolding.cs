@@ -1,4 +1,3 @@
-using EquiNorm.Model;
 using EquiNorm.Onnx.Files;
 
 namespace EquiNorm.Onnx.Analysis;
@@ -67,14 +66,14 @@ internal sealed record NormalizationParameters(double[] Gamma, double[] Beta, do
 /// <summary>Finds the normalisations that can be folded: inference, constant parameters, and the only reader of a linear operator's result.</summary>
 internal sealed class NormalizationFolding(GraphAnalysis analysis)
 {
-    private readonly HashSet<NodeLayout> consumed = [];
-    private readonly List<FoldedNormalization> all = [];
+    private readonly HashSet<NodeLayout> _consumed = [];
+    private readonly List<FoldedNormalization> _all = [];
 
     /// <summary>What was folded, in graph order.</summary>
-    public IReadOnlyList<FoldedNormalization> All => all;
+    public IReadOnlyList<FoldedNormalization> All => _all;
 
     /// <summary>Whether the node has become part of a linear operator.</summary>
-    public bool IsFolded(NodeLayout node) => consumed.Contains(node);
+    public bool IsFolded(NodeLayout node) => _consumed.Contains(node);
 
     /// <summary>Folds what follows a linear operator; null if nothing can be folded.</summary>
     /// <param name="node">The operator.</param>
@@ -118,13 +117,13 @@ internal sealed class NormalizationFolding(GraphAnalysis analysis)
             BiasDims = [channels],
             BiasInput = add is null ? biasInput : addInput,
         };
-        consumed.Add(normalization);
+        _consumed.Add(normalization);
         if (add is not null)
         {
-            consumed.Add(add);
+            _consumed.Add(add);
         }
 
-        all.Add(result);
+        _all.Add(result);
         return result;
     }
 

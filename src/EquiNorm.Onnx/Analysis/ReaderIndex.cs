@@ -5,8 +5,8 @@ namespace EquiNorm.Onnx.Analysis;
 /// <summary>Which nodes read a value, and how often it is read in all: by nodes, inside subgraphs, as graph output.</summary>
 internal sealed class ReaderIndex
 {
-    private readonly Dictionary<string, List<(NodeLayout Node, int Input)>> nodes = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, int> others = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, List<(NodeLayout Node, int Input)>> _nodes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> _others = new(StringComparer.Ordinal);
 
     /// <summary>Indexes a model.</summary>
     public ReaderIndex(ModelLayout layout)
@@ -16,9 +16,9 @@ internal sealed class ReaderIndex
             for (int i = 0; i < node.Header.Input.Count; i++)
             {
                 string name = node.Header.Input[i];
-                if (!nodes.TryGetValue(name, out var list))
+                if (!_nodes.TryGetValue(name, out var list))
                 {
-                    nodes.Add(name, list = []);
+                    _nodes.Add(name, list = []);
                 }
 
                 list.Add((node, i));
@@ -26,21 +26,21 @@ internal sealed class ReaderIndex
 
             foreach (string name in node.OuterReferences)
             {
-                others[name] = others.GetValueOrDefault(name) + 1;
+                _others[name] = _others.GetValueOrDefault(name) + 1;
             }
         }
 
         foreach (var output in layout.Outputs)
         {
-            others[output.Name] = others.GetValueOrDefault(output.Name) + 1;
+            _others[output.Name] = _others.GetValueOrDefault(output.Name) + 1;
         }
     }
 
     /// <summary>The nodes that read a value, each with the index of the input.</summary>
-    public IReadOnlyList<(NodeLayout Node, int Input)> Of(string name) => nodes.GetValueOrDefault(name) ?? [];
+    public IReadOnlyList<(NodeLayout Node, int Input)> Of(string name) => _nodes.GetValueOrDefault(name) ?? [];
 
     /// <summary>Reads that are not a node's: subgraphs and graph outputs.</summary>
-    public int OthersOf(string name) => others.GetValueOrDefault(name);
+    public int OthersOf(string name) => _others.GetValueOrDefault(name);
 
     /// <summary>The one node that reads a value, or null if there are more or other readers.</summary>
     public (NodeLayout Node, int Input)? OnlyReader(string name) =>

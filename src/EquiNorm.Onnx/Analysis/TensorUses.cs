@@ -27,29 +27,29 @@ internal sealed record TensorUse(OnnxTensor Tensor, NodeLayout Node, int Input, 
 /// </summary>
 internal sealed class TensorUses
 {
-    private readonly Dictionary<(MappedFile, long, long), OnnxTensor> byStorage = [];
-    private readonly Dictionary<OnnxTensor, string> names = [];
-    private readonly Dictionary<OnnxTensor, int> reads = [];
-    private readonly Dictionary<string, OnnxTensor> aliases = new(StringComparer.Ordinal);
-    private readonly Dictionary<OnnxTensor, string> fixedBecause = [];
-    private readonly HashSet<string> weightNames = new(StringComparer.Ordinal);
-    private readonly List<(OnnxTensor Tensor, ChannelAxis Output, ChannelAxis Input)> tied = [];
-    private readonly List<TensorUse> all = [];
-    private readonly HashSet<(NodeLayout Node, int Input)> replaced = [];
+    private readonly Dictionary<(MappedFile, long, long), OnnxTensor> _byStorage = [];
+    private readonly Dictionary<OnnxTensor, string> _names = [];
+    private readonly Dictionary<OnnxTensor, int> _reads = [];
+    private readonly Dictionary<string, OnnxTensor> _aliases = new(StringComparer.Ordinal);
+    private readonly Dictionary<OnnxTensor, string> _fixedBecause = [];
+    private readonly HashSet<string> _weightNames = new(StringComparer.Ordinal);
+    private readonly List<(OnnxTensor Tensor, ChannelAxis Output, ChannelAxis Input)> _tied = [];
+    private readonly List<TensorUse> _all = [];
+    private readonly HashSet<(NodeLayout Node, int Input)> _replaced = [];
 
     /// <summary>Resolves aliases and counts reads.</summary>
     public TensorUses(ModelLayout layout)
     {
         foreach (var tensor in layout.Initializers)
         {
-            aliases.TryAdd(tensor.Name, Canonical(tensor));
+            _aliases.TryAdd(tensor.Name, Canonical(tensor));
         }
 
         foreach (var node in layout.Nodes)
         {
             if (node.Value is { } value && node.Header.OpType == "Constant" && node.Header.Output.Count == 1)
             {
-                aliases.TryAdd(node.Header.Output[0], Canonical(value));
+                _aliases.TryAdd(node.Header.Output[0], Canonical(value));
             }
 
             CountReads(node);
@@ -64,10 +64,10 @@ internal sealed class TensorUses
     }
 
     /// <summary>The rescaled uses in graph order.</summary>
-    public IReadOnlyList<TensorUse> All => all;
+    public IReadOnlyList<TensorUse> All => _all;
 
     /// <summary>Why a tensor has a use that must see it unchanged, by tensor.</summary>
-    public IReadOnlyDictionary<OnnxTensor, string> FixedBecause => fixedBecause;
+    public IReadOnlyDictionary<OnnxTensor, string> FixedBecause => _fixedBecause;
 
     /// <summary>Whether the node hands a constant on: its output is the constant.</summary>
     public static bool IsAlias(NodeLayout node) => node.Header.OpType is "Identity" && node.Header.Domain is "" or "ai.onnx"
@@ -82,9 +82,9 @@ internal sealed class TensorUses
         }
 
         var key = (tensor.DataFile, tensor.DataStart, tensor.ByteLength);
-        if (!byStorage.TryGetValue(key, out var first))
+        if (!_byStorage.TryGetValue(key, out var first))
         {
-            byStorage.Add(key, first = tensor);
+            _byStorage.Add(key, first = tensor);
         }
 
         return first.DataType == tensor.DataType && first.Dims.SequenceEqual(tensor.Dims) ? first : tensor;
@@ -93,25 +93,25 @@ internal sealed class TensorUses
     /// <summary>The tensor's name: its own, or for a Constant the first value that shows it.</summary>
     public string Name(OnnxTensor tensor, string value)
     {
-        if (!names.TryGetValue(tensor, out string? name))
+        if (!_names.TryGetValue(tensor, out string? name))
         {
-            names.Add(tensor, name = value);
+            _names.Add(tensor, name = value);
         }
 
         return name;
     }
 
     /// <summary>The stored tensor behind a value's name, or null.</summary>
-    public OnnxTensor? Behind(string value) => aliases.GetValueOrDefault(value);
+    public OnnxTensor? Behind(string value) => _aliases.GetValueOrDefault(value);
 
     /// <summary>How often the tensor is read, under all its names.</summary>
-    public int Reads(OnnxTensor tensor) => reads.GetValueOrDefault(tensor);
+    public int Reads(OnnxTensor tensor) => _reads.GetValueOrDefault(tensor);
 
     /// <summary>A name for the network that is not taken: the tensor's, else with the node behind it.</summary>
     public string UniqueName(string name, NodeLayout node)
     {
         string result = name;
-        for (int i = 1; !weightNames.Add(result); i++)
+        for (int i = 1; !_weightNames.Add(result); i++)
         {
             result = i == 1 ? $"{name} of {node.DisplayName}" : $"{name} of {node.DisplayName} ({i})";
         }
@@ -122,21 +122,21 @@ internal sealed class TensorUses
     /// <summary>The name under which all uses of a tensor are tied.</summary>
     public string TiedName(string name)
     {
-        weightNames.Add(name);
+        _weightNames.Add(name);
         return name;
     }
 
     /// <summary>Records a use that is rescaled.</summary>
-    public void Add(TensorUse use) => all.Add(use);
+    public void Add(TensorUse use) => _all.Add(use);
 
     /// <summary>Records a read that will not be in the output: the input gets another tensor.</summary>
-    public void Replace(NodeLayout node, int input) => replaced.Add((node, input));
+    public void Replace(NodeLayout node, int input) => _replaced.Add((node, input));
 
     /// <summary>Records the channels of a tied weight, to be pinned if the tensor turns out to be fixed.</summary>
-    public void Tie(OnnxTensor tensor, ChannelAxis output, ChannelAxis input) => tied.Add((tensor, output, input));
+    public void Tie(OnnxTensor tensor, ChannelAxis output, ChannelAxis input) => _tied.Add((tensor, output, input));
 
     /// <summary>Records that something reads the tensor as it is.</summary>
-    public void Fix(OnnxTensor tensor, string reason) => fixedBecause.TryAdd(tensor, reason);
+    public void Fix(OnnxTensor tensor, string reason) => _fixedBecause.TryAdd(tensor, reason);
 
     /// <summary>Records all reads of a node that were not registered as rescaled.</summary>
     public void FixOtherReads(NodeLayout node)
@@ -158,12 +158,12 @@ internal sealed class TensorUses
     /// <summary>Pins what reads and writes a tied weight that something else needs unchanged.</summary>
     public void Finish(NetworkBuilder builder)
     {
-        foreach (var (tensor, output, input) in tied)
+        foreach (var (tensor, output, input) in _tied)
         {
-            if (fixedBecause.TryGetValue(tensor, out string? reason))
+            if (_fixedBecause.TryGetValue(tensor, out string? reason))
             {
-                builder.Pin(output, $"weight {names[tensor]} is {reason}");
-                builder.Pin(input, $"weight {names[tensor]} is {reason}");
+                builder.Pin(output, $"weight {_names[tensor]} is {reason}");
+                builder.Pin(input, $"weight {_names[tensor]} is {reason}");
             }
         }
     }
@@ -171,10 +171,10 @@ internal sealed class TensorUses
     // The uses of the node under analysis are the last ones.
     private bool IsRegistered(NodeLayout node, int input)
     {
-        bool found = replaced.Contains((node, input));
-        for (int i = all.Count - 1; !found && i >= 0 && all[i].Node == node; i--)
+        bool found = _replaced.Contains((node, input));
+        for (int i = _all.Count - 1; !found && i >= 0 && _all[i].Node == node; i--)
         {
-            found = all[i].Input == input;
+            found = _all[i].Input == input;
         }
 
         return found;
@@ -186,7 +186,7 @@ internal sealed class TensorUses
         {
             if (Behind(node.Header.Input[0]) is { } tensor)
             {
-                aliases.TryAdd(node.Header.Output[0], tensor);
+                _aliases.TryAdd(node.Header.Output[0], tensor);
             }
 
             return;
@@ -207,7 +207,7 @@ internal sealed class TensorUses
     {
         if (Behind(name) is { } tensor)
         {
-            reads[tensor] = reads.GetValueOrDefault(tensor) + 1;
+            _reads[tensor] = _reads.GetValueOrDefault(tensor) + 1;
         }
     }
 

@@ -7,35 +7,35 @@ namespace EquiNorm.Onnx.Files;
 internal sealed class ExternalFiles(string modelPath) : IDisposable
 {
     private const int MaximumLinkDepth = 16;
-    private readonly Dictionary<string, MappedFile> files = new(StringComparer.Ordinal);
-    private readonly List<MappedFile> inOrder = [];
+    private readonly Dictionary<string, MappedFile> _files = new(StringComparer.Ordinal);
+    private readonly List<MappedFile> _inOrder = [];
 
     /// <summary>The data files in the order of first use.</summary>
-    public IReadOnlyList<MappedFile> InOrder => inOrder;
+    public IReadOnlyList<MappedFile> InOrder => _inOrder;
 
     /// <summary>Maps the data file of a tensor.</summary>
     /// <exception cref="OnnxFormatException">The location is refused, or the file cannot be read.</exception>
     public MappedFile Open(string location, string tensor)
     {
-        if (files.TryGetValue(location, out var known))
+        if (_files.TryGetValue(location, out var known))
         {
             return known;
         }
 
         string path = Resolve(location, tensor);
-        var same = inOrder.Find(f => f.Path == path);
+        var same = _inOrder.Find(f => f.Path == path);
         if (same is null)
         {
             same = OpenFor(path, tensor);
-            inOrder.Add(same);
+            _inOrder.Add(same);
         }
 
-        files.Add(location, same);
+        _files.Add(location, same);
         return same;
     }
 
     /// <summary>Unmaps all of them.</summary>
-    public void Dispose() => inOrder.ForEach(f => f.Dispose());
+    public void Dispose() => _inOrder.ForEach(f => f.Dispose());
 
     /// <summary>The path with every symbolic link in it resolved.</summary>
     public static string RealPath(string path) => RealPath(path, 0);

@@ -7,15 +7,15 @@ internal sealed class LayoutReader
 {
     // Subgraphs nested deeper than this are an attack on the stack, not a model.
     private const int MaximumDepth = 32;
-    private readonly MappedFile file;
-    private readonly ModelLayout layout;
-    private readonly TensorReader tensors;
+    private readonly MappedFile _file;
+    private readonly ModelLayout _layout;
+    private readonly TensorReader _tensors;
 
     private LayoutReader(MappedFile file)
     {
-        this.file = file;
-        layout = new ModelLayout { File = file, External = new ExternalFiles(file.Path) };
-        tensors = new TensorReader(file, layout.External);
+        _file = file;
+        _layout = new ModelLayout { File = _file, External = new ExternalFiles(_file.Path) };
+        _tensors = new TensorReader(_file, _layout.External);
     }
 
     /// <summary>Opens and reads a model.</summary>
@@ -29,12 +29,12 @@ internal sealed class LayoutReader
             FileKind.RefuseKnown(file);
             reader = new LayoutReader(file);
             reader.ReadModel();
-            return reader.layout;
+            return reader._layout;
         }
         catch (Exception e)
         {
             var better = e is OnnxFormatException ? FileKind.Explain(file, e) : null;
-            reader?.layout.External.Dispose();
+            reader?._layout.External.Dispose();
             file.Dispose();
             if (better is not null)
             {
@@ -48,21 +48,21 @@ internal sealed class LayoutReader
     private void ReadModel()
     {
         bool found = false;
-        var reader = new WireReader(file, 0, file.Length);
+        var reader = new WireReader(_file, 0, _file.Length);
         while (reader.Read(out var field))
         {
             if (field.IsVarint(1))
             {
-                layout.IrVersion = (long)field.Varint;
+                _layout.IrVersion = (long)field.Varint;
             }
             else if (field.Is(8))
             {
-                var set = HeaderFilter.ReadWhole(file, field, OperatorSetIdProto.Parser);
-                layout.OperatorSets[set.Domain == "ai.onnx" ? "" : set.Domain] = set.Version;
+                var set = HeaderFilter.ReadWhole(_file, field, OperatorSetIdProto.Parser);
+                _layout.OperatorSets[set.Domain == "ai.onnx" ? "" : set.Domain] = set.Version;
             }
             else if (field.Is(7))
             {
-                layout.Graph = !found ? field : throw Invalid($"there are two graphs, the second at byte {field.Start}");
+                _layout.Graph = !found ? field : throw Invalid($"there are two graphs, the second at byte {field.Start}");
                 found = true;
                 ReadGraph(field);
             }
@@ -81,32 +81,32 @@ internal sealed class LayoutReader
     private void ReadGraph(in WireField graph)
     {
         WireField[] enclosing = [graph];
-        var reader = new WireReader(file, graph);
+        var reader = new WireReader(_file, graph);
         while (reader.Read(out var field))
         {
             if (field.Is(1))
             {
-                layout.Nodes.Add(ReadNode(enclosing, field));
+                _layout.Nodes.Add(ReadNode(enclosing, field));
             }
             else if (field.Is(5))
             {
-                layout.Initializers.Add(ReadTensor(enclosing, field));
+                _layout.Initializers.Add(ReadTensor(enclosing, field));
             }
             else if (field.Is(11))
             {
-                layout.Inputs.Add(HeaderFilter.ReadWhole(file, field, ValueInfoProto.Parser));
+                _layout.Inputs.Add(HeaderFilter.ReadWhole(_file, field, ValueInfoProto.Parser));
             }
             else if (field.Is(12))
             {
-                layout.Outputs.Add(HeaderFilter.ReadWhole(file, field, ValueInfoProto.Parser));
+                _layout.Outputs.Add(HeaderFilter.ReadWhole(_file, field, ValueInfoProto.Parser));
             }
             else if (field.Is(13))
             {
-                layout.ValueInfos.Add((HeaderFilter.ReadWhole(file, field, ValueInfoProto.Parser), field));
+                _layout.ValueInfos.Add((HeaderFilter.ReadWhole(_file, field, ValueInfoProto.Parser), field));
             }
             else if (field.Is(15))
             {
-                layout.SparseInitializers.Add(SparseName(field));
+                _layout.SparseInitializers.Add(SparseName(field));
                 ScanSparse(enclosing, field);
             }
         }
@@ -114,13 +114,13 @@ internal sealed class LayoutReader
 
     private NodeLayout ReadNode(WireField[] enclosing, in WireField node)
     {
-        var header = HeaderFilter.ReadNode(file, node);
+        var header = HeaderFilter.ReadNode(_file, node);
         var inputs = new List<WireField>();
         var outputs = new List<WireField>();
         var outer = new HashSet<string>(StringComparer.Ordinal);
         OnnxTensor? value = null;
         WireField[] inside = [.. enclosing, node];
-        var reader = new WireReader(file, node);
+        var reader = new WireReader(_file, node);
         while (reader.Read(out var field))
         {
             if (field.Is(1))
@@ -137,7 +137,7 @@ internal sealed class LayoutReader
             }
         }
 
-        return new NodeLayout(layout.Nodes.Count, node, header, inputs, outputs, outer, value);
+        return new NodeLayout(_layout.Nodes.Count, node, header, inputs, outputs, outer, value);
     }
 
     // Returns the tensor of an attribute named "value"; collects what subgraphs mention and what lies in data files.
@@ -146,12 +146,12 @@ internal sealed class LayoutReader
         OnnxTensor? value = null;
         WireField[] inside = [.. enclosing, attribute];
         bool isValue = false;
-        var reader = new WireReader(file, attribute);
+        var reader = new WireReader(_file, attribute);
         while (reader.Read(out var field))
         {
             if (field.Is(1))
             {
-                isValue = file.Span(field.ContentStart, (int)Math.Min(field.ContentLength, 6)).SequenceEqual("value"u8);
+                isValue = _file.Span(field.ContentStart, (int)Math.Min(field.ContentLength, 6)).SequenceEqual("value"u8);
             }
             else if (field.Is(5) || field.Is(10))
             {
@@ -179,7 +179,7 @@ internal sealed class LayoutReader
         }
 
         WireField[] inside = [.. enclosing, graph];
-        var reader = new WireReader(file, graph);
+        var reader = new WireReader(_file, graph);
         while (reader.Read(out var field))
         {
             if (field.Is(1))
@@ -192,7 +192,7 @@ internal sealed class LayoutReader
             }
             else if (field.Is(12))
             {
-                outer.Add(HeaderFilter.ReadWhole(file, field, ValueInfoProto.Parser).Name);
+                outer.Add(HeaderFilter.ReadWhole(_file, field, ValueInfoProto.Parser).Name);
             }
             else if (field.Is(15))
             {
@@ -203,12 +203,12 @@ internal sealed class LayoutReader
 
     private void ReadSubgraphNode(WireField[] inside, WireField node, HashSet<string> outer, int depth)
     {
-        var reader = new WireReader(file, node);
+        var reader = new WireReader(_file, node);
         while (reader.Read(out var field))
         {
             if (field.Is(1))
             {
-                outer.Add(file.Text(field.ContentStart, field.End));
+                outer.Add(_file.Text(field.ContentStart, field.End));
             }
             else if (field.Is(5))
             {
@@ -222,7 +222,7 @@ internal sealed class LayoutReader
     private void ScanForExternal(WireField parent, int kind)
     {
         var ignored = new HashSet<string>(StringComparer.Ordinal);
-        var reader = new WireReader(file, parent);
+        var reader = new WireReader(_file, parent);
         while (reader.Read(out var field))
         {
             if (kind == 20 && (field.Is(1) || field.Is(2)))
@@ -242,7 +242,7 @@ internal sealed class LayoutReader
 
     private void ScanSparse(WireField[] enclosing, WireField sparse)
     {
-        var reader = new WireReader(file, sparse);
+        var reader = new WireReader(_file, sparse);
         while (reader.Read(out var field))
         {
             if (field.Is(1) || field.Is(2))
@@ -255,12 +255,12 @@ internal sealed class LayoutReader
     // The name of a sparse tensor is the name of its values.
     private string SparseName(WireField sparse)
     {
-        var reader = new WireReader(file, sparse);
+        var reader = new WireReader(_file, sparse);
         while (reader.Read(out var field))
         {
             if (field.Is(1))
             {
-                return HeaderFilter.ReadTensor(file, field).Name;
+                return HeaderFilter.ReadTensor(_file, field).Name;
             }
         }
 
@@ -269,14 +269,14 @@ internal sealed class LayoutReader
 
     private OnnxTensor ReadTensor(WireField[] enclosing, WireField field)
     {
-        var tensor = tensors.Read(TensorLayout.Read(file, enclosing, field));
+        var tensor = _tensors.Read(TensorLayout.Read(_file, enclosing, field));
         if (tensor.IsExternal)
         {
-            layout.ExternalTensors.Add(tensor);
+            _layout.ExternalTensors.Add(tensor);
         }
 
         return tensor;
     }
 
-    private OnnxFormatException Invalid(string what) => new(file.Path, $"not a valid ONNX model: {what}.");
+    private OnnxFormatException Invalid(string what) => new(_file.Path, $"not a valid ONNX model: {what}.");
 }

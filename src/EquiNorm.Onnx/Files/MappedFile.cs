@@ -9,23 +9,23 @@ namespace EquiNorm.Onnx.Files;
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
-    private readonly MemoryMappedFile? map;
-    private readonly MemoryMappedViewAccessor? view;
-    private byte* pointer;
+    private readonly MemoryMappedFile? _map;
+    private readonly MemoryMappedViewAccessor? _view;
+    private byte* _pointer;
 
     private MappedFile(string path, long length, MemoryMappedFile? map)
     {
         Path = path;
         Length = length;
-        this.map = map;
-        if (map is null)
+        _map = map;
+        if (_map is null)
         {
             return; // an empty file cannot be mapped and needs no bytes
         }
 
-        view = map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-        view.SafeMemoryMappedViewHandle.AcquirePointer(ref pointer);
-        pointer += view.PointerOffset;
+        _view = _map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+        _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _pointer);
+        _pointer += _view.PointerOffset;
     }
 
     /// <summary>The path as it was given; used in messages.</summary>
@@ -82,7 +82,7 @@ internal sealed unsafe class MappedFile : IDisposable
             throw new OnnxFormatException(Path, $"{count} bytes at {start} lie outside the file of {Length} bytes.");
         }
 
-        return pointer + start;
+        return _pointer + start;
     }
 
     /// <summary>The bytes [start, start + count); checked.</summary>
@@ -113,13 +113,13 @@ internal sealed unsafe class MappedFile : IDisposable
         }
 
         IsClosed = true;
-        if (view is not null)
+        if (_view is not null)
         {
-            pointer = null;
-            view.SafeMemoryMappedViewHandle.ReleasePointer();
-            view.Dispose();
+            _pointer = null;
+            _view.SafeMemoryMappedViewHandle.ReleasePointer();
+            _view.Dispose();
         }
 
-        map?.Dispose();
+        _map?.Dispose();
     }
 }

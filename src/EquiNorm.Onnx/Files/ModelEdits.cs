@@ -6,38 +6,38 @@ namespace EquiNorm.Onnx.Files;
 /// <summary>What saving changes: tensors rewritten, nodes renamed, replaced or dropped, initializers added or dropped. Everything else stays byte for byte.</summary>
 internal sealed class ModelEdits(ModelLayout layout)
 {
-    private readonly List<Action<Splice>> edits = [];
-    private readonly Dictionary<OnnxTensor, TensorTransform> transforms = [];
-    private readonly HashSet<OnnxTensor> dropped = [];
+    private readonly List<Action<Splice>> _edits = [];
+    private readonly Dictionary<OnnxTensor, TensorTransform> _transforms = [];
+    private readonly HashSet<OnnxTensor> _dropped = [];
 
     /// <summary>The transforms, by tensor.</summary>
-    public IReadOnlyDictionary<OnnxTensor, TensorTransform> Transforms => transforms;
+    public IReadOnlyDictionary<OnnxTensor, TensorTransform> Transforms => _transforms;
 
     /// <summary>The initializers that will not be in the output.</summary>
-    public IReadOnlySet<OnnxTensor> Dropped => dropped;
+    public IReadOnlySet<OnnxTensor> Dropped => _dropped;
 
     private WireField[] InGraph => [layout.Graph];
 
     /// <summary>Rewrites the elements of a tensor: same type, same shape, same place.</summary>
-    public void Transform(OnnxTensor tensor, TensorTransform transform) => transforms.Add(tensor, transform);
+    public void Transform(OnnxTensor tensor, TensorTransform transform) => _transforms.Add(tensor, transform);
 
     /// <summary>Drops an initializer.</summary>
     public void Drop(OnnxTensor tensor)
     {
-        if (dropped.Add(tensor))
+        if (_dropped.Add(tensor))
         {
-            edits.Add(s => s.Drop(tensor.Layout.Enclosing, tensor.Layout.Field));
+            _edits.Add(s => s.Drop(tensor.Layout.Enclosing, tensor.Layout.Field));
         }
     }
 
     /// <summary>Drops a node.</summary>
-    public void Drop(NodeLayout node) => edits.Add(s => s.Drop(InGraph, node.Field));
+    public void Drop(NodeLayout node) => _edits.Add(s => s.Drop(InGraph, node.Field));
 
     /// <summary>Puts a new node in the place of another.</summary>
     public void Replace(NodeLayout node, NodeProto with)
     {
         byte[] bytes = WireWriter.Field(1, with.ToByteArray());
-        edits.Add(s => s.Replace(InGraph, node.Field.Start, node.Field.End, new LiteralPiece(bytes)));
+        _edits.Add(s => s.Replace(InGraph, node.Field.Start, node.Field.End, new LiteralPiece(bytes)));
     }
 
     /// <summary>Renames input <paramref name="index"/> of a node; an index beyond the last input appends (empty names fill the gap).</summary>
@@ -51,7 +51,7 @@ internal sealed class ModelEdits(ModelLayout layout)
 
         long at = node.Inputs.Count > 0 ? node.Inputs[^1].End : node.Field.ContentStart;
         var pieces = Enumerable.Repeat("", index - node.Inputs.Count).Append(name).Select(n => (Piece)new LiteralPiece(WireWriter.Text(1, n)));
-        edits.Add(s => s.Insert([layout.Graph, node.Field], at, pieces.ToArray()));
+        _edits.Add(s => s.Insert([layout.Graph, node.Field], at, pieces.ToArray()));
     }
 
     /// <summary>Renames output <paramref name="index"/> of a node.</summary>
@@ -62,7 +62,7 @@ internal sealed class ModelEdits(ModelLayout layout)
     {
         foreach (var (_, field) in layout.ValueInfos.Where(v => v.Info.Name == name))
         {
-            edits.Add(s => s.Drop(InGraph, field));
+            _edits.Add(s => s.Drop(InGraph, field));
         }
     }
 
@@ -74,17 +74,17 @@ internal sealed class ModelEdits(ModelLayout layout)
         byte[] head = header.ToByteArray();
         byte[] rawPrefix = WireWriter.Prefix(9, data.Length);
         byte[] prefix = WireWriter.Prefix(5, head.Length + rawPrefix.Length + data.Length);
-        edits.Add(s => s.Insert(InGraph, layout.Graph.End, new LiteralPiece([.. prefix, .. head, .. rawPrefix]), data));
+        _edits.Add(s => s.Insert(InGraph, layout.Graph.End, new LiteralPiece([.. prefix, .. head, .. rawPrefix]), data));
     }
 
     /// <summary>The edits as a splice of the model file; tensors in data files are left to <see cref="ExternalPlan"/>.</summary>
     public Splice ToSplice()
     {
         var splice = new Splice(layout.File);
-        edits.ForEach(e => e(splice));
-        foreach (var (tensor, transform) in transforms)
+        _edits.ForEach(e => e(splice));
+        foreach (var (tensor, transform) in _transforms)
         {
-            if (!tensor.IsExternal && !dropped.Contains(tensor))
+            if (!tensor.IsExternal && !_dropped.Contains(tensor))
             {
                 ReplaceData(splice, tensor, new TensorPiece(tensor, transform));
             }
@@ -116,6 +116,6 @@ internal sealed class ModelEdits(ModelLayout layout)
     private void Rename(NodeLayout node, WireField field, string name)
     {
         byte[] bytes = WireWriter.Text(field.Number, name);
-        edits.Add(s => s.Replace([layout.Graph, node.Field], field.Start, field.End, new LiteralPiece(bytes)));
+        _edits.Add(s => s.Replace([layout.Graph, node.Field], field.Start, field.End, new LiteralPiece(bytes)));
     }
 }

@@ -9,8 +9,8 @@ namespace EquiNorm.Onnx.Files;
 /// </summary>
 internal sealed unsafe class OnnxTensor
 {
-    private readonly Func<byte[]>? decode;
-    private byte[]? decoded;
+    private readonly Func<byte[]>? _decode;
+    private byte[]? _decoded;
 
     /// <summary>A tensor whose elements lie in one piece at <paramref name="start"/>, or come from <paramref name="decode"/>.</summary>
     public OnnxTensor(TensorLayout layout, MappedFile? file, long start, long byteLength, Func<byte[]>? decode)
@@ -19,7 +19,7 @@ internal sealed unsafe class OnnxTensor
         DataFile = file;
         DataStart = start;
         ByteLength = byteLength;
-        this.decode = decode;
+        _decode = decode;
     }
 
     /// <summary>Where the message lies, and its header.</summary>
@@ -50,7 +50,7 @@ internal sealed unsafe class OnnxTensor
     public bool IsExternal => Layout.IsExternal;
 
     /// <summary>Whether the elements can be read (strings and unknown types cannot).</summary>
-    public bool HasBytes => DataFile is not null || decode is not null;
+    public bool HasBytes => DataFile is not null || _decode is not null;
 
     /// <summary>Address of the byte at <paramref name="offset"/> of the elements, valid for <paramref name="count"/> bytes; checked.</summary>
     public byte* Pointer(long offset, long count)
@@ -65,8 +65,8 @@ internal sealed unsafe class OnnxTensor
             return DataFile.Pointer(DataStart + offset, count);
         }
 
-        decoded ??= decode!();
-        return (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(decoded, 0) + offset;
+        _decoded ??= _decode!();
+        return (byte*)Marshal.UnsafeAddrOfPinnedArrayElement(_decoded, 0) + offset;
     }
 
     /// <summary>Bytes [offset, offset + count) of the elements.</summary>

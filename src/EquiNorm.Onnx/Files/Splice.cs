@@ -6,20 +6,20 @@ namespace EquiNorm.Onnx.Files;
 /// </summary>
 internal sealed class Splice
 {
-    private readonly MappedFile file;
-    private readonly Message root;
+    private readonly MappedFile _file;
+    private readonly Message _root;
 
     /// <summary>No edits yet.</summary>
     public Splice(MappedFile file)
     {
-        this.file = file;
-        root = new Message(new WireField(0, WireType.LengthDelimited, 0, 0, 0, file.Length, 0));
+        _file = file;
+        _root = new Message(new WireField(0, WireType.LengthDelimited, 0, 0, 0, _file.Length, 0));
     }
 
     /// <summary>Replaces [start, end), which lies in the innermost of the <paramref name="enclosing"/> messages, by pieces (none: dropped).</summary>
     public void Replace(IReadOnlyList<WireField> enclosing, long start, long end, params Piece[] pieces)
     {
-        var message = root;
+        var message = _root;
         foreach (var field in enclosing)
         {
             message = message.Child(field);
@@ -41,7 +41,7 @@ internal sealed class Splice
 
     /// <summary>The pieces of the edited file, in order.</summary>
     /// <exception cref="InvalidOperationException">Edits overlap.</exception>
-    public IReadOnlyList<Piece> Pieces() => Content(root);
+    public IReadOnlyList<Piece> Pieces() => Content(_root);
 
     private List<Piece> Content(Message message)
     {
@@ -75,13 +75,13 @@ internal sealed class Splice
         long length = content.Sum(p => p.Length);
         if (length == field.ContentLength)
         {
-            content.Insert(0, new SourcePiece(file, field.Start, field.ContentStart - field.Start));
+            content.Insert(0, new SourcePiece(_file, field.Start, field.ContentStart - field.Start));
             return content;
         }
 
         var prefix = new MemoryStream();
         WireWriter.Varint(prefix, (ulong)length);
-        content.Insert(0, new SourcePiece(file, field.Start, field.LengthStart - field.Start));
+        content.Insert(0, new SourcePiece(_file, field.Start, field.LengthStart - field.Start));
         content.Insert(1, new LiteralPiece(prefix.ToArray()));
         return content;
     }
@@ -90,7 +90,7 @@ internal sealed class Splice
     {
         if (end > start)
         {
-            pieces.Add(new SourcePiece(file, start, end - start));
+            pieces.Add(new SourcePiece(_file, start, end - start));
         }
     }
 

@@ -46,18 +46,18 @@ internal readonly record struct WireField(int Number, WireType Type, long Start,
 internal unsafe struct WireReader
 {
     private const int MaximumGroupDepth = 64;
-    private readonly MappedFile file;
-    private readonly byte* bytes; // address of offset 0 of the file
-    private readonly long end;
-    private long position;
+    private readonly MappedFile _file;
+    private readonly byte* _bytes; // address of offset 0 of the file
+    private readonly long _end;
+    private long _position;
 
     /// <summary>Walks [start, end).</summary>
     public WireReader(MappedFile file, long start, long end)
     {
-        this.file = file;
-        this.end = end;
-        position = start;
-        bytes = file.Pointer(start, end - start) - start;
+        _file = file;
+        _end = end;
+        _position = start;
+        _bytes = _file.Pointer(start, _end - start) - start;
     }
 
     /// <summary>Walks the content of a message field.</summary>
@@ -67,25 +67,25 @@ internal unsafe struct WireReader
     }
 
     /// <summary>Whether all fields have been read.</summary>
-    public readonly bool AtEnd => position == end;
+    public readonly bool AtEnd => _position == _end;
 
     /// <summary>Reads the next field; false at the end of the message.</summary>
     /// <exception cref="OnnxFormatException">The bytes are not a valid message.</exception>
     public bool Read(out WireField field)
     {
-        if (position == end)
+        if (_position == _end)
         {
             field = default;
             return false;
         }
 
-        long start = position;
+        long start = _position;
         int type = ReadTag(out int number);
         if (type == (int)WireType.Group)
         {
-            long inside = position;
+            long inside = _position;
             SkipGroup(number);
-            field = new WireField(number, WireType.Group, start, inside, inside, position, 0);
+            field = new WireField(number, WireType.Group, start, inside, inside, _position, 0);
             return true;
         }
 
@@ -101,16 +101,16 @@ internal unsafe struct WireReader
     /// <summary>Reads a bare varint (the elements of a packed field).</summary>
     public ulong ReadVarint()
     {
-        long start = position;
+        long start = _position;
         ulong value = 0;
         for (int shift = 0; shift < 70; shift += 7)
         {
-            if (position == end)
+            if (_position == _end)
             {
                 throw Invalid(start, "a number that is cut off");
             }
 
-            byte b = bytes[position++];
+            byte b = _bytes[_position++];
             value |= (ulong)(b & 0x7F) << shift;
             if (b < 0x80)
             {
@@ -123,13 +123,13 @@ internal unsafe struct WireReader
 
     private WireField ReadValue(int number, int type, long start)
     {
-        long lengthStart = position;
+        long lengthStart = _position;
         ulong value = 0;
         switch (type)
         {
             case (int)WireType.Varint:
                 value = ReadVarint();
-                return new WireField(number, WireType.Varint, start, lengthStart, lengthStart, position, value);
+                return new WireField(number, WireType.Varint, start, lengthStart, lengthStart, _position, value);
             case (int)WireType.Fixed64:
                 Skip(8, start);
                 break;
@@ -138,19 +138,19 @@ internal unsafe struct WireReader
                 break;
             case (int)WireType.LengthDelimited:
                 ulong length = ReadVarint();
-                long content = position;
+                long content = _position;
                 Skip(length, start);
-                return new WireField(number, WireType.LengthDelimited, start, lengthStart, content, position, 0);
+                return new WireField(number, WireType.LengthDelimited, start, lengthStart, content, _position, 0);
             default:
                 throw Invalid(start, $"wire type {type}, which does not exist");
         }
 
-        return new WireField(number, (WireType)type, start, lengthStart, lengthStart, position, value);
+        return new WireField(number, (WireType)type, start, lengthStart, lengthStart, _position, value);
     }
 
     private int ReadTag(out int number)
     {
-        long start = position;
+        long start = _position;
         ulong tag = ReadVarint();
         number = (int)(tag >> 3 & 0x1FFFFFFF);
         if (tag > uint.MaxValue || number == 0)
@@ -168,7 +168,7 @@ internal unsafe struct WireReader
         open[depth++] = number;
         while (depth > 0)
         {
-            long start = position;
+            long start = _position;
             int type = ReadTag(out int inner);
             if (type == 4)
             {
@@ -195,14 +195,14 @@ internal unsafe struct WireReader
 
     private void Skip(ulong count, long fieldStart)
     {
-        if (count > (ulong)(end - position))
+        if (count > (ulong)(_end - _position))
         {
-            throw Invalid(fieldStart, $"a field of {count} bytes where the enclosing message has {end - position} left");
+            throw Invalid(fieldStart, $"a field of {count} bytes where the enclosing message has {_end - _position} left");
         }
 
-        position += (long)count;
+        _position += (long)count;
     }
 
     private readonly OnnxFormatException Invalid(long offset, string what) =>
-        new(file.Path, $"not a valid ONNX model: {what}, at byte {offset}.");
+        new(_file.Path, $"not a valid ONNX model: {what}, at byte {offset}.");
 }

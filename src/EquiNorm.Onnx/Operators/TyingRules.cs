@@ -26,9 +26,9 @@ internal static class TyingRules
     /// <summary>Sum and Mean of any number of activations.</summary>
     public static string? Sum(NodeContext node)
     {
-        if (node.Inputs.FirstOrDefault(i => i is not ChannelValue) is { } other)
+        if (node.Inputs.Any(i => i is not ChannelValue))
         {
-            return other is PlainValue plain ? $"it adds '{plain.Name}', which is not rescaled ({plain.Reason})" : "it adds a constant";
+            return node.Inputs.OfType<PlainValue>().FirstOrDefault() is { } plain ? $"it adds '{plain.Name}', which is not rescaled ({plain.Reason})" : "it adds a constant";
         }
 
         return Tie(node);

@@ -10,20 +10,20 @@ namespace EquiNorm.Onnx.Rescaling;
 /// <summary>Turns factors into edits of the model: folded normalisations, rescaled tensors, copies of tensors whose uses differ.</summary>
 internal sealed class ModelRescaler
 {
-    private readonly GraphAnalysis analysis;
-    private readonly Scalings scalings;
-    private readonly HashSet<string> taken;
-    private readonly Dictionary<(NodeLayout Node, int Input), string> renamed = [];
-    private readonly HashSet<NodeLayout> droppedNodes = [];
-    private readonly HashSet<string> extraReads = new(StringComparer.Ordinal);
+    private readonly GraphAnalysis _analysis;
+    private readonly Scalings _scalings;
+    private readonly HashSet<string> _taken;
+    private readonly Dictionary<(NodeLayout Node, int Input), string> _renamed = [];
+    private readonly HashSet<NodeLayout> _droppedNodes = [];
+    private readonly HashSet<string> _extraReads = new(StringComparer.Ordinal);
 
     private ModelRescaler(GraphAnalysis analysis, Scalings scalings)
     {
-        this.analysis = analysis;
-        this.scalings = scalings;
-        Edits = new ModelEdits(analysis.Layout);
-        taken = [.. analysis.Layout.Initializers.Select(t => t.Name), .. analysis.Layout.Inputs.Select(i => i.Name),
-            .. analysis.Layout.Nodes.SelectMany(n => n.Header.Output), .. analysis.Layout.Nodes.SelectMany(n => n.OuterReferences)];
+        _analysis = analysis;
+        _scalings = scalings;
+        Edits = new ModelEdits(_analysis.Layout);
+        _taken = [.. _analysis.Layout.Initializers.Select(t => t.Name), .. _analysis.Layout.Inputs.Select(i => i.Name),
+            .. _analysis.Layout.Nodes.SelectMany(n => n.Header.Output), .. _analysis.Layout.Nodes.SelectMany(n => n.OuterReferences)];
     }
 
     private ModelEdits Edits { get; }
@@ -48,7 +48,7 @@ internal sealed class ModelRescaler
 
     private void Fold(FoldedNormalization fold)
     {
-        var output = scalings.FactorsOf(scalings.Network.Weight(fold.BiasName).Outputs);
+        var output = _scalings.FactorsOf(_scalings.Network.Weight(fold.BiasName).Outputs);
         var values = fold.Bias.Select((b, c) => b * output[c] / fold.BiasFactor).ToArray();
         string result = fold.Normalization.Header.Output[0];
         string bias = NewName(result + ".bias");
@@ -59,7 +59,7 @@ internal sealed class ModelRescaler
             add.Input.Add([fold.Linear.Header.Output[0], bias]);
             add.Output.Add(result);
             Edits.Replace(fold.Normalization, add);
-            extraReads.Add(fold.Linear.Header.Output[0]);
+            _extraReads.Add(fold.Linear.Header.Output[0]);
         }
         else
         {
@@ -70,7 +70,7 @@ internal sealed class ModelRescaler
             Edits.Drop(fold.Normalization);
         }
 
-        droppedNodes.Add(fold.Normalization);
+        _droppedNodes.Add(fold.Normalization);
     }
 
     private void RescaleTensor(OnnxTensor tensor, List<TensorUse> uses)
@@ -91,7 +91,7 @@ internal sealed class ModelRescaler
 
         // One group keeps the tensor: the one that changes nothing if there is one, or must be one; else the first.
         int keeps = groups.FindIndex(g => g.Transform.IsIdentity);
-        keeps = keeps < 0 && !analysis.Uses.FixedBecause.ContainsKey(tensor) ? 0 : keeps;
+        keeps = keeps < 0 && !_analysis.Uses.FixedBecause.ContainsKey(tensor) ? 0 : keeps;
         for (int g = 0; g < groups.Count; g++)
         {
             var (transform, users) = groups[g];
@@ -110,47 +110,47 @@ internal sealed class ModelRescaler
 
     private RescaleTransform Transform(TensorUse use)
     {
-        var weight = scalings.Network.Weight(use.WeightName);
+        var weight = _scalings.Network.Weight(use.WeightName);
         if (use.Role == UseRole.Mean)
         {
             int channels = weight.Layout.Inputs;
             var layout = WeightLayout.DenseAfterFlatten(channels, 1, (int)(use.Tensor.ElementCount / channels));
-            return new RescaleTransform(use.Tensor.Name, use.Tensor.DataType.ElementType()!.Value, layout, scalings.FactorsOf(weight.Inputs), [1]);
+            return new RescaleTransform(use.Tensor.Name, use.Tensor.DataType.ElementType()!.Value, layout, _scalings.FactorsOf(weight.Inputs), [1]);
         }
 
-        var output = scalings.FactorsOf(weight.Outputs);
+        var output = _scalings.FactorsOf(weight.Outputs);
         for (int o = 0; o < weight.OutputScale.Length; o++)
         {
             output[o] *= weight.OutputScale.Span[o];
         }
 
-        return new RescaleTransform(weight.Name, weight.ElementType, weight.Layout, output, scalings.FactorsOf(weight.Inputs, -1));
+        return new RescaleTransform(weight.Name, weight.ElementType, weight.Layout, output, _scalings.FactorsOf(weight.Inputs, -1));
     }
 
     // What only the folded normalisations read goes; what nothing read in the source stays.
     private void DropUnread()
     {
-        var layout = analysis.Layout;
-        var live = new HashSet<string>(extraReads, StringComparer.Ordinal);
+        var layout = _analysis.Layout;
+        var live = new HashSet<string>(_extraReads, StringComparer.Ordinal);
         live.UnionWith(layout.Outputs.Select(o => o.Name));
         live.UnionWith(layout.Inputs.Select(i => i.Name));
         foreach (var node in layout.Nodes.AsEnumerable().Reverse())
         {
-            bool wasRead = node.Header.Output.Any(o => analysis.Readers.Of(o).Count > 0);
-            if (analysis.IsConstant(node) && wasRead && !node.Header.Output.Any(live.Contains))
+            bool wasRead = node.Header.Output.Any(o => _analysis.Readers.Of(o).Count > 0);
+            if (_analysis.IsConstant(node) && wasRead && !node.Header.Output.Any(live.Contains))
             {
                 Edits.Drop(node);
-                droppedNodes.Add(node);
+                _droppedNodes.Add(node);
             }
 
-            if (!droppedNodes.Contains(node))
+            if (!_droppedNodes.Contains(node))
             {
-                live.UnionWith(node.Header.Input.Select((name, i) => renamed.GetValueOrDefault((node, i), name)));
+                live.UnionWith(node.Header.Input.Select((name, i) => _renamed.GetValueOrDefault((node, i), name)));
                 live.UnionWith(node.OuterReferences);
             }
         }
 
-        foreach (var tensor in layout.Initializers.Where(t => !live.Contains(t.Name) && analysis.Readers.Of(t.Name).Count > 0))
+        foreach (var tensor in layout.Initializers.Where(t => !live.Contains(t.Name) && _analysis.Readers.Of(t.Name).Count > 0))
         {
             Edits.Drop(tensor);
         }
@@ -158,14 +158,14 @@ internal sealed class ModelRescaler
 
     private void Rename(NodeLayout node, int input, string name)
     {
-        renamed.Add((node, input), name);
+        _renamed.Add((node, input), name);
         Edits.RenameInput(node, input, name);
     }
 
     private string NewName(string name)
     {
         string result = name;
-        for (int i = 2; !taken.Add(result); i++)
+        for (int i = 2; !_taken.Add(result); i++)
         {
             result = $"{name}.{i}";
         }

@@ -9,18 +9,18 @@ namespace EquiNorm.Onnx.Rescaling;
 /// </summary>
 internal sealed class RescaleTransform
 {
-    private readonly WeightLayout layout;
-    private readonly double[] output;
-    private readonly double[] input;
-    private readonly string name;
+    private readonly WeightLayout _layout;
+    private readonly double[] _output;
+    private readonly double[] _input;
+    private readonly string _name;
 
     /// <summary>Creates the transform of the tensor called <paramref name="name"/>.</summary>
     public RescaleTransform(string name, ElementType type, WeightLayout layout, double[] output, double[] input)
     {
-        this.name = name;
-        this.layout = layout;
-        this.output = output;
-        this.input = input;
+        _name = name;
+        _layout = layout;
+        _output = output;
+        _input = input;
         ElementType = type;
     }
 
@@ -28,11 +28,11 @@ internal sealed class RescaleTransform
     public ElementType ElementType { get; }
 
     /// <summary>Whether nothing changes.</summary>
-    public bool IsIdentity => Array.TrueForAll(output, f => f == 1) && Array.TrueForAll(input, f => f == 1);
+    public bool IsIdentity => Array.TrueForAll(_output, f => f == 1) && Array.TrueForAll(_input, f => f == 1);
 
     /// <summary>Whether both change every element alike.</summary>
     public bool SameAs(RescaleTransform other) =>
-        (layout == other.layout && output.AsSpan().SequenceEqual(other.output) && input.AsSpan().SequenceEqual(other.input))
+        (_layout == other._layout && _output.AsSpan().SequenceEqual(other._output) && _input.AsSpan().SequenceEqual(other._input))
         || (IsIdentity && other.IsIdentity);
 
     /// <summary>Transforms elements in place.</summary>
@@ -50,13 +50,13 @@ internal sealed class RescaleTransform
         };
         if (!finite)
         {
-            throw new NetworkException($"Tensor '{name}' has elements that are not finite, or that overflow {ElementType} when rescaled.");
+            throw new NetworkException($"Tensor '{_name}' has elements that are not finite, or that overflow {ElementType} when rescaled.");
         }
     }
 
     private bool Apply<T, TStorage>(long first, Span<T> elements)
         where T : unmanaged
-        where TStorage : struct, IStorage<T> => layout.OutputStride == 1 && layout.Outputs > 1 && layout.InputsPerGroup * layout.Kernel > 1
+        where TStorage : struct, IStorage<T> => _layout.OutputStride == 1 && _layout.Outputs > 1 && _layout.InputsPerGroup * _layout.Kernel > 1
             ? OutputsInside<T, TStorage>(first, elements)
             : OutputsOutside<T, TStorage>(first, elements);
 
@@ -66,15 +66,15 @@ internal sealed class RescaleTransform
         where TStorage : struct, IStorage<T>
     {
         double sum = 0; // becomes NaN if any result is infinite or NaN
-        int kernel = layout.Kernel, inputs = layout.InputsPerGroup, k = (int)(first % kernel);
+        int kernel = _layout.Kernel, inputs = _layout.InputsPerGroup, k = (int)(first % kernel);
         long pair = first / kernel;
         int o = (int)(pair / inputs), i = (int)(pair % inputs);
         for (int e = 0; e < elements.Length; o++, i = 0)
         {
-            int block = o / layout.OutputsPerGroup * inputs;
+            int block = o / _layout.OutputsPerGroup * inputs;
             for (; i < inputs && e < elements.Length; i++, k = 0)
             {
-                double factor = output[o] * input[block + i];
+                double factor = _output[o] * _input[block + i];
                 int end = Math.Min(elements.Length, e + kernel - k);
                 for (; e < end; e++)
                 {
@@ -94,14 +94,14 @@ internal sealed class RescaleTransform
         where TStorage : struct, IStorage<T>
     {
         double sum = 0;
-        int outputs = layout.Outputs, o = (int)(first % outputs);
+        int outputs = _layout.Outputs, o = (int)(first % outputs);
         long row = first / outputs;
         for (int e = 0; e < elements.Length; row++, o = 0)
         {
-            double factor = input[row / layout.Kernel];
+            double factor = _input[row / _layout.Kernel];
             for (; o < outputs && e < elements.Length; o++, e++)
             {
-                var result = TStorage.Write(TStorage.Read(elements[e]) * (output[o] * factor));
+                var result = TStorage.Write(TStorage.Read(elements[e]) * (_output[o] * factor));
                 elements[e] = result;
                 sum += TStorage.Read(result) * 0;
             }

@@ -20,10 +20,14 @@ public abstract class RescalingState : IDisposable
     /// <summary>Energies read so far (not counting the pass that made them from the weights, if they are stored).</summary>
     public abstract long EdgesRead { get; }
 
-    /// <summary>Reads the weights at the given log-factors; all sums are valid afterwards.</summary>
+    /// <summary>
+    /// Reads the weights at the given log-factors; all sums are valid afterwards, and no channel is frozen. Can be called again when the
+    /// weights have changed.
+    /// </summary>
     /// <param name="logFactors">u of every channel of the network.</param>
+    /// <param name="use">Whether further sums will be asked for.</param>
     /// <returns>Index in the plan of the first weight that holds a NaN or an infinity, or -1.</returns>
-    public abstract int Load(ReadOnlySpan<double> logFactors);
+    public abstract int Load(ReadOnlySpan<double> logFactors, EnergyUse use);
 
     /// <summary>Freezes channels of free groups at u = 0.</summary>
     /// <param name="frozen">For each channel of the network whether it is frozen.</param>
@@ -101,6 +105,16 @@ public abstract class RescalingState : IDisposable
 
     /// <summary>Releases the memory of the state.</summary>
     protected abstract void Dispose(bool disposing);
+}
+
+/// <summary>What energies are needed for after the weights were read.</summary>
+public enum EnergyUse
+{
+    /// <summary>A solve: they are kept where they are smaller than the weights, and read again and again.</summary>
+    Keep,
+
+    /// <summary>A single step: the first sums are all that is wanted, so nothing is kept. Further sums read the weights again.</summary>
+    Once,
 }
 
 /// <summary>

@@ -144,7 +144,11 @@ public sealed class NetworkBuilder
     public ChannelAxis Select(ChannelAxis axis, IEnumerable<int> positions)
     {
         Own(axis);
-        return new ChannelAxis(this, [.. positions.Select(p => axis.Channels[p])], [axis]);
+        return new ChannelAxis(this, [.. positions.Select(Channel)], [axis]);
+
+        int Channel(int position) => (uint)position < (uint)axis.Length
+            ? axis.Channels[position]
+            : throw new ArgumentOutOfRangeException(nameof(positions), position, $"The axis has {axis.Length} channels.");
     }
 
     /// <summary>Channels [start, start + count) of an activation.</summary>
@@ -193,6 +197,12 @@ public sealed class NetworkBuilder
             _uses.Add(declaration.Name, use);
             _order.Add(use);
             return;
+        }
+
+        if (first.Declaration.ElementType != declaration.ElementType)
+        {
+            throw new NetworkException(
+                $"Weight '{declaration.Name}' is used as {first.Declaration.ElementType} and as {declaration.ElementType}.");
         }
 
         // One stored tensor with several uses needs the same factor at each: merge out with out and in with in, count it once.

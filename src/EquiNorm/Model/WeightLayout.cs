@@ -158,12 +158,36 @@ public sealed record WeightLayout
             throw new NetworkException($"Weight '{weight}': the extents of its layout overflow.");
         }
 
+        RequireDistinctElements(weight);
+
         void Require(bool condition, string axis, long value)
         {
             if (!condition)
             {
                 throw new NetworkException($"Weight '{weight}': {axis} is {value}.");
             }
+        }
+    }
+
+    // An element with two addresses in the view would be rescaled twice. Axes must nest: each stride beyond the reach of the smaller ones.
+    private void RequireDistinctElements(string weight)
+    {
+        (int Extent, long Stride)[] axes =
+            [(Groups, GroupStride), (OutputsPerGroup, OutputStride), (InputsPerGroup, InputStride), (Kernel, KernelStride)];
+        if (axes.Any(a => a.Extent == 0))
+        {
+            return;
+        }
+
+        long reach = 0;
+        foreach (var (extent, stride) in axes.Where(a => a.Extent > 1).OrderBy(a => a.Stride))
+        {
+            if (stride <= reach)
+            {
+                throw new NetworkException($"Weight '{weight}': elements of its layout overlap (a stride of {stride} within {reach + 1} elements).");
+            }
+
+            reach += (extent - 1) * stride;
         }
     }
 }

@@ -41,7 +41,8 @@ internal sealed class GapForecast
             _rate = Math.Clamp(decrease / Math.Max(_previousDecrease, Rounding), 1e-3, 0.999);
         }
 
-        // Three half sweeps in a row that keep more than three tenths of the gap.
+        // Three half sweeps in a row that keep more than three tenths of the gap. Once slow, always slow: what converges fast from then
+        // on does so because of the extrapolation.
         _slow = _rate > 0.3 ? _slow + 1 : 0;
         _previousDecrease = decrease;
         _estimate = decrease <= Rounding ? 0 : double.IsNaN(_rate) ? double.PositiveInfinity : decrease * _rate / (1 - _rate);

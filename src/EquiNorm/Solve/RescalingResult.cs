@@ -51,7 +51,11 @@ public readonly record struct FrozenChannel(ChannelGroup Group, int Channel, Fro
 /// <param name="Input">Input channel (within the block, for grouped weights).</param>
 /// <param name="Kernel">Kernel position.</param>
 /// <param name="Value">The element.</param>
-public readonly record struct NonFiniteElement(Weight Weight, int Output, int Input, int Kernel, double Value);
+public readonly record struct NonFiniteElement(Weight Weight, int Output, int Input, int Kernel, double Value)
+{
+    internal static NonFiniteElement? Of(Weight weight, (int Output, int Input, int Kernel, double Value)? place) =>
+        place is { } p ? new NonFiniteElement(weight, p.Output, p.Input, p.Kernel, p.Value) : null;
+}
 
 /// <summary>Wall time of the parts of a solve.</summary>
 /// <param name="Read">Planning, and the one pass over the weights.</param>

@@ -38,7 +38,7 @@ public static class RescalingSolver
         var clock = Stopwatch.StartNew();
         var plan = RescalingPlan.Create(problem);
         using var state = backend.CreateState(plan, tensors);
-        var nonFinite = state.Load(new double[problem.Network.ChannelCount]);
+        var nonFinite = state.Load(new double[problem.Network.ChannelCount], EnergyUse.Keep);
         var read = clock.Elapsed;
         var order = options.Order == SweepOrder.Auto ? backend.PreferredOrder : options.Order;
         var result = nonFinite >= 0
@@ -75,14 +75,12 @@ public static class RescalingSolver
 
     private static RescalingResult Refuse(Weight weight, (int Output, int Input, int Kernel, double Value)? place)
     {
-        var element = place is { } p ? new NonFiniteElement(weight, p.Output, p.Input, p.Kernel, p.Value) : (NonFiniteElement?)null;
+        var element = NonFiniteElement.Of(weight, place);
         return new RescalingResult
         {
             Status = RescalingStatus.NonFinite,
             NonFinite = element,
-            Advice = element is { } e
-                ? $"Weight '{weight.Name}' holds {e.Value} at output {e.Output}, input {e.Input}, kernel position {e.Kernel}. Nothing was changed."
-                : $"The energies of weight '{weight.Name}' overflow at this exponent of the norm. Nothing was changed.",
+            Advice = SolveAdvice.ForNonFinite(weight, element),
         };
     }
 }

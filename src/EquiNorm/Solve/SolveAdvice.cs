@@ -1,4 +1,5 @@
 using System.Globalization;
+using EquiNorm.Model;
 
 namespace EquiNorm.Solve;
 
@@ -25,6 +26,10 @@ internal static class SolveAdvice
             _ => "",
         };
     }
+
+    public static string ForNonFinite(Weight weight, NonFiniteElement? element) => element is { } e
+        ? Invariant($"Weight '{weight.Name}' holds {e.Value} at output {e.Output}, input {e.Input}, kernel position {e.Kernel}. Nothing was changed.")
+        : $"The energies of weight '{weight.Name}' overflow at this exponent of the norm. Nothing was changed.";
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

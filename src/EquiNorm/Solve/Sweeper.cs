@@ -45,9 +45,6 @@ internal sealed class Sweeper
         return Correct(edges);
     }
 
-    /// <summary>Restarts with a way forth (after the factors were set from outside).</summary>
-    public void Restart() => _forward = true;
-
     /// <summary>One half sweep and its coarse correction.</summary>
     /// <param name="edges">Receives the norms of all blocks afterwards.</param>
     /// <param name="logObjective">Receives log F afterwards.</param>

@@ -7,7 +7,7 @@ namespace EquiNorm.Testing.Onnx;
 /// </summary>
 public sealed class OnnxModelWriter
 {
-    private readonly List<(int Field, ProtoMessage Message)> children = [];
+    private readonly List<(int Field, ProtoMessage Message)> _children = [];
 
     /// <summary>Version of the default operator set.</summary>
     public int Opset { get; init; } = 17;
@@ -21,7 +21,7 @@ public sealed class OnnxModelWriter
     /// <summary>Any child of the graph.</summary>
     public OnnxModelWriter Child(int field, ProtoMessage message)
     {
-        children.Add((field, message));
+        _children.Add((field, message));
         return this;
     }
 
@@ -101,7 +101,7 @@ public sealed class OnnxModelWriter
     public ProtoMessage Graph()
     {
         var graph = NewMessage();
-        foreach (var (field, message) in children)
+        foreach (var (field, message) in _children)
         {
             graph.Message(field, message);
         }

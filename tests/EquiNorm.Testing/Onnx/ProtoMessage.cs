@@ -9,13 +9,13 @@ namespace EquiNorm.Testing.Onnx;
 /// </summary>
 public sealed class ProtoMessage
 {
-    private readonly MemoryStream bytes = new();
+    private readonly MemoryStream _bytes = new();
 
     /// <summary>Extra bytes in every varint that follows: legal, and not what an encoder would write.</summary>
     public int Padding { get; init; }
 
     /// <summary>The message so far.</summary>
-    public byte[] ToArray() => bytes.ToArray();
+    public byte[] ToArray() => _bytes.ToArray();
 
     /// <summary>A varint field.</summary>
     public ProtoMessage Number(int field, long value)
@@ -30,7 +30,7 @@ public sealed class ProtoMessage
     {
         Varint((ulong)field << 3 | 2);
         Varint((ulong)content.Length);
-        bytes.Write(content);
+        _bytes.Write(content);
         return this;
     }
 
@@ -46,7 +46,7 @@ public sealed class ProtoMessage
         Varint((ulong)field << 3 | 5);
         Span<byte> buffer = stackalloc byte[4];
         BinaryPrimitives.WriteSingleLittleEndian(buffer, value);
-        bytes.Write(buffer);
+        _bytes.Write(buffer);
         return this;
     }
 
@@ -56,7 +56,7 @@ public sealed class ProtoMessage
         Varint((ulong)field << 3 | 1);
         Span<byte> buffer = stackalloc byte[8];
         BinaryPrimitives.WriteDoubleLittleEndian(buffer, value);
-        bytes.Write(buffer);
+        _bytes.Write(buffer);
         return this;
     }
 
@@ -75,7 +75,7 @@ public sealed class ProtoMessage
     /// <summary>Bytes as they are, whatever they mean.</summary>
     public ProtoMessage Raw(params ReadOnlySpan<byte> content)
     {
-        bytes.Write(content);
+        _bytes.Write(content);
         return this;
     }
 
@@ -85,14 +85,14 @@ public sealed class ProtoMessage
         int extra = Math.Min(Padding, 10 - size); // no varint has more than ten bytes
         while (value >= 0x80)
         {
-            bytes.WriteByte((byte)(value | 0x80));
+            _bytes.WriteByte((byte)(value | 0x80));
             value >>= 7;
         }
 
-        bytes.WriteByte((byte)(extra > 0 ? value | 0x80 : value));
+        _bytes.WriteByte((byte)(extra > 0 ? value | 0x80 : value));
         for (; extra > 0; extra--)
         {
-            bytes.WriteByte((byte)(extra > 1 ? 0x80 : 0));
+            _bytes.WriteByte((byte)(extra > 1 ? 0x80 : 0));
         }
     }
 }

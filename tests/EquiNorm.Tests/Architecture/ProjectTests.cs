@@ -46,7 +46,7 @@ internal sealed partial class ProjectTests
     [Test]
     public void The_core_assembly_refers_to_the_framework_alone() =>
         Assert.That(
-            typeof(Model.ElementType).Assembly.GetReferencedAssemblies().Select(a => a.Name),
+            typeof(EquiNorm.Model.ElementType).Assembly.GetReferencedAssemblies().Select(a => a.Name),
             Has.All.StartsWith("System.").Or.EqualTo("netstandard"));
 
     [Test]

@@ -25,11 +25,6 @@ internal sealed unsafe class ChannelFactors
         Logs = arena.Allocate(channels);
         X = arena.Allocate(channels);
         InverseX = arena.Allocate(channels);
-        foreach (var group in plan.Groups)
-        {
-            _live.AsSpan(group.Group.FirstChannel, group.Group.Count).Fill(!group.Group.IsPinned);
-        }
-
         new Span<double>(X, channels).Fill(1);
         new Span<double>(InverseX, channels).Fill(1);
     }
@@ -66,6 +61,17 @@ internal sealed unsafe class ChannelFactors
                 _references[g] += _plan.Problem.Norm * shifts[g];
             }
         }
+    }
+
+    /// <summary>Thaws every channel and sets u.</summary>
+    public void Reset(ReadOnlySpan<double> logFactors)
+    {
+        foreach (var group in _plan.Groups)
+        {
+            _live.AsSpan(group.Group.FirstChannel, group.Group.Count).Fill(!group.Group.IsPinned);
+        }
+
+        Write(logFactors);
     }
 
     public void Freeze(ReadOnlySpan<bool> frozen)

@@ -53,7 +53,9 @@ internal sealed unsafe class CpuScaler : WeightScaler
         Require(source, Weight.Layout.RequiredElements);
         Require(destination, Weight.Layout.RequiredElements);
         var tilesPerBlock = (_blocks.Outer + _rowsPerTile - 1) / _rowsPerTile;
-        return Run(new Job(this, source.Address, destination.Address, _blocks.Count, 0, tilesPerBlock), _blocks.Count * tilesPerBlock);
+        return Run(
+            new Job(this, source.Address, destination.Address, Job.EveryBlock, 0, _blocks.Outer, tilesPerBlock),
+            _blocks.Count * tilesPerBlock);
     }
 
     public override ApplyReport ApplyRows(TensorMemory source, int firstRow, int rowCount, TensorMemory destination)
@@ -76,9 +78,8 @@ internal sealed unsafe class CpuScaler : WeightScaler
             var count = Math.Min(firstRow + rowCount - row, _blocks.Outer - start);
             var target = destination.Address + (nint)((row - firstRow) * layout.StorageRowElements * bytes);
             var offset = (nint)((layout.Offset + block * layout.GroupStride + start * _blocks.OuterStride) * bytes);
-            report += Run(
-                new Job(this, source.Address, target - offset, block, start, (count + _rowsPerTile - 1) / _rowsPerTile, count),
-                (count + _rowsPerTile - 1) / _rowsPerTile);
+            var tiles = (count + _rowsPerTile - 1) / _rowsPerTile;
+            report += Run(new Job(this, source.Address, target - offset, block, start, count, tiles), tiles);
             row += count;
         }
 
@@ -105,52 +106,28 @@ internal sealed unsafe class CpuScaler : WeightScaler
         }
     }
 
-    private readonly struct Job : IWorkerJob
+    /// <summary>Rows [firstRow, firstRow + rowCount) of one block, or of every block, cut into tiles.</summary>
+    private readonly struct Job(
+        CpuScaler scaler, nint source, nint destination, int onlyBlock, int firstRow, int rowCount, int tilesPerBlock) : IWorkerJob
     {
-        private readonly CpuScaler _scaler;
-        private readonly nint _source;
-        private readonly nint _destination;
-        private readonly int _block;
-        private readonly int _firstRow;
-        private readonly int _tilesPerBlock;
-        private readonly int _rowCount;
-        private readonly long[] _counts;
+        public const int EveryBlock = -1;
 
-        /// <summary>All blocks.</summary>
-        public Job(CpuScaler scaler, nint source, nint destination, int blocks, int firstRow, int tilesPerBlock)
-            : this(scaler, source, destination, block: -1, firstRow, tilesPerBlock, scaler._blocks.Outer)
-        {
-        }
-
-        /// <summary>Some rows of one block (-1: of each block).</summary>
-        public Job(CpuScaler scaler, nint source, nint destination, int block, int firstRow, int tilesPerBlock, int rowCount)
-        {
-            _scaler = scaler;
-            _source = source;
-            _destination = destination;
-            _block = block;
-            _firstRow = firstRow;
-            _tilesPerBlock = tilesPerBlock;
-            _rowCount = rowCount;
-            _counts = new long[2];
-        }
+        private readonly long[] _counts = new long[2];
 
         public ApplyReport Report => new(_counts[0], _counts[1]);
 
         public void Execute(int item, int worker)
         {
-            var blocks = _scaler._blocks;
-            var block = _block >= 0 ? _block : item / _tilesPerBlock;
-            var row = item % _tilesPerBlock * _scaler._rowsPerTile;
-            var count = Math.Min(_scaler._rowsPerTile, _rowCount - row);
-            row += _firstRow;
-            var source = blocks.View(_source, block).Rows(row, count);
-            var destination = blocks.View(_destination, block).Rows(row, count);
-            fixed (double* outer = _scaler._outer, inner = _scaler._inner)
+            var blocks = scaler._blocks;
+            var block = onlyBlock != EveryBlock ? onlyBlock : item / tilesPerBlock;
+            var row = item % tilesPerBlock * scaler._rowsPerTile;
+            var count = Math.Min(scaler._rowsPerTile, rowCount - row);
+            row += firstRow;
+            fixed (double* outer = scaler._outer, inner = scaler._inner)
             {
                 var counts = ScaleKernels.Apply(
-                    source,
-                    destination,
+                    blocks.View(source, block).Rows(row, count),
+                    blocks.View(destination, block).Rows(row, count),
                     outer + block * blocks.Outer + row,
                     blocks.IsDiagonal ? null : inner + block * blocks.Inner,
                     VectorWidths.Default);

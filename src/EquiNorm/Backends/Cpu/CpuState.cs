@@ -13,6 +13,7 @@ internal sealed unsafe class CpuState : RescalingState
     private readonly ChannelUpdate _update;
     private readonly SumEngine _engine;
     private readonly BlockNorms _norms;
+    private double* _frozenMask;
 
     public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool)
     {
@@ -29,15 +30,16 @@ internal sealed unsafe class CpuState : RescalingState
 
     public override long EdgesRead => _engine.EdgesRead;
 
-    public override int Load(ReadOnlySpan<double> logFactors)
+    public override int Load(ReadOnlySpan<double> logFactors, EnergyUse use)
     {
-        _factors.Write(logFactors);
-        EnergyLoader.Prepare(_weights, Plan.Problem.Norm, _pool);
+        _factors.Reset(logFactors);
+        EnergyLoader.Prepare(_weights, Plan.Problem.Norm, use, _arena, _pool);
         foreach (var weight in _weights)
         {
+            weight.ClearFixed();
             if (weight.IsSingleBlock && !weight.Planned.HasSelfEdges)
             {
-                QueueBoth(weight, materialise: weight.StoresEnergies);
+                QueueBoth(weight, weight.HoldsEnergies ? EnergySource.WeightAndStore : EnergySource.Weight);
             }
         }
 
@@ -55,9 +57,8 @@ internal sealed unsafe class CpuState : RescalingState
 
     public override void Freeze(ReadOnlySpan<bool> frozen)
     {
-        var channels = _factors.Count;
-        var mask = _arena.Allocate(channels);
-        for (var c = 0; c < channels; c++)
+        var mask = _frozenMask is not null ? _frozenMask : _frozenMask = _arena.Allocate(_factors.Count);
+        for (var c = 0; c < frozen.Length; c++)
         {
             mask[c] = frozen[c] ? 1 : 0;
         }
@@ -216,9 +217,9 @@ internal sealed unsafe class CpuState : RescalingState
         weight.Stamp(axis, segment) = _factors.Version(Summed(weight, axis, segment).Group);
     }
 
-    private void QueueBoth(CpuWeight weight, bool materialise)
+    private void QueueBoth(CpuWeight weight, EnergySource source)
     {
-        _engine.AddBoth(weight, Vectors(weight, Axis.Output, 0), Vectors(weight, Axis.Input, 0), materialise);
+        _engine.AddBoth(weight, Vectors(weight, Axis.Output, 0), Vectors(weight, Axis.Input, 0), source);
         weight.Stamp(Axis.Output, 0) = _factors.Version(Summed(weight, Axis.Output, 0).Group);
         weight.Stamp(Axis.Input, 0) = _factors.Version(Summed(weight, Axis.Input, 0).Group);
     }

@@ -16,6 +16,7 @@ internal sealed unsafe class CpuWeight
     private readonly int[][] _stamps;
     private readonly TileGrid[][] _grids;
     private readonly double*[] _fixed = new double*[2];
+    private readonly double*[] _fixedRoom = new double*[2];
 
     public CpuWeight(PlannedWeight planned, TensorMemory memory, Arena arena)
     {
@@ -24,7 +25,6 @@ internal sealed unsafe class CpuWeight
         Blocks = new WeightBlocks(planned.Weight);
         var layout = planned.Weight.Layout;
         StoresEnergies = layout.Kernel * planned.Weight.ElementType.ByteSize() > sizeof(double) || layout.IsDiagonal || planned.HasSelfEdges;
-        Energies = StoresEnergies ? arena.Allocate(layout.Edges) : null;
         Whole = new TileGrid(Blocks, 0..Blocks.OuterLength, 0..Blocks.InnerLength);
         _sums = new double*[2][];
         _probes = new double*[2][];
@@ -57,8 +57,11 @@ internal sealed unsafe class CpuWeight
 
     public bool StoresEnergies { get; }
 
+    /// <summary>Whether the stored energies are those of the weight as it is now; otherwise sums read the weight itself.</summary>
+    public bool HoldsEnergies { get; set; }
+
     /// <summary>[blocks, outer, inner] in memory orientation, or null.</summary>
-    public double* Energies { get; }
+    public double* Energies { get; private set; }
 
     /// <summary>|output scale|^p per output, or null.</summary>
     public double* Scale { get; }
@@ -118,8 +121,25 @@ internal sealed unsafe class CpuWeight
         return room is not null ? room : room = arena.Allocate(Planned.Segments(other)[segment].Count);
     }
 
-    public double* AllocateFixed(Axis axis, Arena arena) =>
-        _fixed[(int)axis] is not null ? _fixed[(int)axis] : _fixed[(int)axis] = arena.Allocate(Planned.Length(axis));
+    /// <summary>Makes room for the share of frozen channels in the sums on an axis.</summary>
+    public double* AllocateFixed(Axis axis, Arena arena)
+    {
+        var n = (int)axis;
+        _fixedRoom[n] = _fixedRoom[n] is not null ? _fixedRoom[n] : arena.Allocate(Planned.Length(axis));
+        if (_fixed[n] is null)
+        {
+            new Span<double>(_fixedRoom[n], Planned.Length(axis)).Clear();
+        }
+
+        return _fixed[n] = _fixedRoom[n];
+    }
+
+    /// <summary>No channel is frozen.</summary>
+    public void ClearFixed() => _fixed[0] = _fixed[1] = null;
+
+    /// <summary>Makes room for the energies, once.</summary>
+    public void AllocateEnergies(Arena arena) =>
+        Energies = Energies is not null ? Energies : arena.Allocate(Planned.Weight.Layout.Edges);
 
     public double* EnergiesOf(int block) => Energies + (long)block * Blocks.Outer * Blocks.Inner;
 
@@ -142,7 +162,7 @@ internal sealed unsafe class CpuWeight
             var range = other[s].Start..(other[s].Start + other[s].Count);
             var whole = other.Length == 1;
             _grids[n][s] = whole ? Whole
-                : Blocks.OuterAxis == axis ? new TileGrid(Blocks, 0..Blocks.OuterLength, range)
+                : Blocks.OuterAxis == axis && !Blocks.IsDiagonal ? new TileGrid(Blocks, 0..Blocks.OuterLength, range)
                 : new TileGrid(Blocks, range, 0..Blocks.InnerLength);
         }
     }

@@ -9,7 +9,7 @@ internal static unsafe class DiagonalSums
     public static void Run(in SumWork work, in Tile tile, VectorWidth width)
     {
         var weight = work.Weight;
-        if (work.Materialise)
+        if (work.Source == EnergySource.WeightAndStore)
         {
             var view = weight.Blocks.View(weight.Memory.Address, 0).Slice(tile.Outer, tile.OuterCount, 0, 1);
             var scale = weight.Scale is null ? null : weight.Scale + tile.Outer;

@@ -15,10 +15,19 @@ internal static unsafe class EnergyLoader
     // Prescale only where it is needed: magnitudes within 2^+-200 are safe up to p = 4.
     private const int SafeExponent = 200;
 
-    public static void Prepare(CpuWeight[] weights, double norm, WorkerPool pool)
+    public static void Prepare(CpuWeight[] weights, double norm, EnergyUse use, Arena arena, WorkerPool pool)
     {
         foreach (var weight in weights)
         {
+            // A diagonal is small, and self-edges can be left out of stored energies only.
+            weight.HoldsEnergies = weight.StoresEnergies
+                && (use == EnergyUse.Keep || weight.Blocks.IsDiagonal || weight.Planned.HasSelfEdges);
+            weight.SelfEnergy = 0;
+            if (weight.HoldsEnergies)
+            {
+                weight.AllocateEnergies(arena);
+            }
+
             var prescale = 0;
             if (norm > LargestSafeNorm || weight.Memory.ElementType == ElementType.Float64)
             {
@@ -42,7 +51,7 @@ internal static unsafe class EnergyLoader
     {
         foreach (var weight in weights)
         {
-            if (!weight.StoresEnergies || (weight.IsSingleBlock && !weight.Planned.HasSelfEdges))
+            if (!weight.HoldsEnergies || (weight.IsSingleBlock && !weight.Planned.HasSelfEdges))
             {
                 continue;
             }

@@ -40,8 +40,9 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
     [SkipLocalsInit]
     public static void KernelRuns(byte* source, int count, int kernel, double* destination, TPower power)
     {
-        TVector* partial = stackalloc TVector[TLanes.Count];
-        TVector tailMask = TailMask(kernel);
+        byte* stack = stackalloc byte[((TLanes.Count + 1) * sizeof(TVector)) + CacheLine.Bytes];
+        var partial = (TVector*)CacheLine.Align(stack);
+        TVector tailMask = TLanes.LoadFloat64(TailMask(kernel, (long*)(partial + TLanes.Count)));
         long channelBytes = (long)kernel * TElement.Bytes;
         int i = 0;
         if (kernel >= TLanes.Count)
@@ -49,9 +50,24 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
             for (; i <= count - TLanes.Count; i += TLanes.Count)
             {
                 byte* channel = source + (i * channelBytes);
-                for (int c = 0; c < TLanes.Count; c++, channel += channelBytes)
+                if (kernel > TLanes.Count && kernel < 2 * TLanes.Count)
                 {
-                    partial[c] = LongRun(channel, kernel, tailMask, power);
+                    // 3x3 on 512-bit vectors: one vector and a masked one, no inner loop.
+                    byte* tail = channel + ((long)(kernel - TLanes.Count) * TElement.Bytes);
+                    for (int c = 0; c < TLanes.Count; c++, channel += channelBytes, tail += channelBytes)
+                    {
+                        Prefetch.Line(channel + Prefetch.Distance);
+                        TVector sum = power.Energy<TLanes, TVector>(TElement.Load<TLanes, TVector>(channel));
+                        TVector rest = TLanes.And(TElement.Load<TLanes, TVector>(tail), tailMask);
+                        partial[c] = power.AddEnergy<TLanes, TVector>(sum, rest);
+                    }
+                }
+                else
+                {
+                    for (int c = 0; c < TLanes.Count; c++, channel += channelBytes)
+                    {
+                        partial[c] = LongRun(channel, kernel, tailMask, power);
+                    }
                 }
 
                 TLanes.StoreFloat64((byte*)(destination + i), TLanes.SumEach(partial));
@@ -152,10 +168,8 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
     }
 
     /// <summary>All ones in the last kernel % Count lanes, or in the first if the kernel is shorter than a vector.</summary>
-    [SkipLocalsInit]
-    private static TVector TailMask(int kernel)
+    private static byte* TailMask(int kernel, long* lanes)
     {
-        long* lanes = stackalloc long[TLanes.Count];
         int rest = kernel % TLanes.Count;
         for (int lane = 0; lane < TLanes.Count; lane++)
         {
@@ -163,6 +177,6 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
             lanes[lane] = set ? -1 : 0;
         }
 
-        return TLanes.LoadFloat64((byte*)lanes);
+        return (byte*)lanes;
     }
 }

@@ -19,7 +19,7 @@ internal static unsafe class ScaleKernels
     // Per-element factors of one chunk of a row: 16 KB, read again for every row of the tile.
     private const int ChunkElements = 2048;
 
-    // A longer kernel is scaled by one constant per run instead; runs of 64 already hide the loop's start.
+    // A longer kernel would leave a chunk with fewer than eight channels: scale by one constant per run instead (not tuned).
     private const int LongestExpandedKernel = 256;
 
     /// <summary>
@@ -41,14 +41,14 @@ internal static unsafe class ScaleKernels
             return default;
         }
 
-        double* expanded = stackalloc double[ChunkElements];
+        byte* stack = stackalloc byte[(ChunkElements * sizeof(double)) + CacheLine.Bytes];
         var kernel = new Kernel
         {
             Source = source,
             Destination = destination,
             Outer = outerFactors,
             Inner = innerFactors,
-            Expanded = expanded,
+            Expanded = (double*)CacheLine.Align(stack),
         };
         KernelDispatch.Run(ref kernel, width, source.Type);
         return kernel.Counts;

@@ -1,8 +1,8 @@
 // The inner loops of ScaleKernels: rows of contiguous elements times a factor per element, times one factor, or strided.
 // Overflow and loss are seen in the float64 product, by the thresholds from which rounding gives infinity or zero. Four
 // vectors at a time only the smallest and largest magnitude are watched; a block that may hold a casualty (a zero is no
-// casualty, but looks like one) is counted before it is stored, while its old elements still exist. Counting every vector instead took 3 times as long on data in L2
-// (6.8 against 22 GB/s).
+// casualty, but looks like one) is counted before it is stored, while its old elements still exist. Measured on one core,
+// float32 in L2: 22 GB/s without any counting, 6.8 with two compares and population counts per vector, 14 as it is.
 
 using System.Runtime.CompilerServices;
 

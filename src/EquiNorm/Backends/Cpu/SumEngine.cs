@@ -35,11 +35,12 @@ internal sealed unsafe class SumEngine
 
     /// <summary>Adds a sum to the next run.</summary>
     public void Add(CpuWeight weight, Axis axis, int segment, SumVectors first, SumVectors second) =>
-        Add(new SumWork(weight, weight.Grid(axis, segment), SegmentStart(weight, axis, segment), axis, first, second, default, Materialise: false));
+        Add(new SumWork(
+            weight, weight.Grid(axis, segment), SegmentStart(weight, axis, segment), axis, first, second, default, Stored(weight)));
 
-    /// <summary>Adds both sums of a weight with a single segment on each axis, read once; optionally storing the energies.</summary>
-    public void AddBoth(CpuWeight weight, SumVectors rows, SumVectors columns, bool materialise) =>
-        Add(new SumWork(weight, weight.Whole, 0, Axis.Output, rows, default, columns, materialise));
+    /// <summary>Adds both sums of a weight with a single segment on each axis, read once.</summary>
+    public void AddBoth(CpuWeight weight, SumVectors rows, SumVectors columns, EnergySource source) =>
+        Add(new SumWork(weight, weight.Whole, 0, Axis.Output, rows, default, columns, source));
 
     /// <summary>Performs what was added, in fixed order of additions.</summary>
     public void Run()
@@ -72,6 +73,8 @@ internal sealed unsafe class SumEngine
         _works.Clear();
     }
 
+    private static EnergySource Stored(CpuWeight weight) => weight.HoldsEnergies ? EnergySource.Store : EnergySource.Weight;
+
     private static int SegmentStart(CpuWeight weight, Axis axis, int segment) =>
         weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output)[segment].Start;
 
@@ -85,7 +88,7 @@ internal sealed unsafe class SumEngine
 
         work.Weight.IsQueued = true;
         _works.Add(work);
-        if (!work.Materialise)
+        if (work.Source != EnergySource.WeightAndStore)
         {
             EdgesRead += work.Grid.Edges;
         }
@@ -104,7 +107,7 @@ internal sealed unsafe class SumEngine
         {
             var work = _running[w] = _works[w];
             items += work.Grid.Tiles.Length;
-            edges += work.Materialise ? work.Weight.Planned.Weight.Layout.Elements : work.Grid.Edges;
+            edges += work.Source == EnergySource.WeightAndStore ? work.Weight.Planned.Weight.Layout.Elements : work.Grid.Edges;
             if (!work.CoversAllPositions)
             {
                 ClearSums(work);
@@ -172,8 +175,8 @@ internal sealed unsafe class SumEngine
         var outputMajor = weight.Blocks.OuterAxis == Axis.Output;
         var outerScale = scale is not null && outputMajor ? scale + outer : null;
         var innerScale = scale is not null && !outputMajor ? scale + inner : null;
-        var stored = weight.StoresEnergies ? weight.EnergiesOf(tile.Block) + (long)tile.Outer * weight.Blocks.Inner + tile.Inner : null;
-        if (stored is not null && !work.Materialise)
+        var stored = work.Source != EnergySource.Weight ? weight.EnergiesOf(tile.Block) + (long)tile.Outer * weight.Blocks.Inner + tile.Inner : null;
+        if (work.Source == EnergySource.Store)
         {
             SumKernels.Accumulate(new EnergyTile((nint)stored, tile.OuterCount, tile.InnerCount, weight.Blocks.Inner), sums, _width);
             return;
@@ -323,6 +326,19 @@ internal sealed unsafe class SumEngine
     }
 }
 
+/// <summary>Where the energies of a read come from.</summary>
+internal enum EnergySource
+{
+    /// <summary>From the weight, and nowhere else.</summary>
+    Weight,
+
+    /// <summary>From the weight, and they are stored on the way.</summary>
+    WeightAndStore,
+
+    /// <summary>They were stored before.</summary>
+    Store,
+}
+
 /// <summary>One read of (part of) a weight.</summary>
 /// <param name="Weight">The weight.</param>
 /// <param name="Grid">The tiles that are read.</param>
@@ -331,9 +347,9 @@ internal sealed unsafe class SumEngine
 /// <param name="First">The sum.</param>
 /// <param name="Second">The probe, or nothing.</param>
 /// <param name="Opposite">The sum on the input axis, where both are wanted.</param>
-/// <param name="Materialise">Whether energies are computed from the weight and stored.</param>
+/// <param name="Source">Where the energies come from.</param>
 internal readonly record struct SumWork(
-    CpuWeight Weight, TileGrid Grid, int Start, Axis Axis, SumVectors First, SumVectors Second, SumVectors Opposite, bool Materialise)
+    CpuWeight Weight, TileGrid Grid, int Start, Axis Axis, SumVectors First, SumVectors Second, SumVectors Opposite, EnergySource Source)
 {
     /// <summary>Sums that live on rows of the memory orientation.</summary>
     public (SumVectors First, SumVectors Second) RowVectors => Weight.Blocks.OuterAxis == Axis ? (First, Second) : (Opposite, default);

@@ -42,8 +42,8 @@ internal static unsafe class SumKernels
 
         // Four rows of 512 energies are 16 KB: they never leave the first-level cache.
         const int rows = 4;
-        double* buffer = stackalloc double[rows * EnergyKernels.ChunkColumns];
-        Blocks(tile, law, outerScale, innerScale, buffer, null, 0, sums, width);
+        byte* stack = stackalloc byte[(rows * EnergyKernels.ChunkColumns * sizeof(double)) + CacheLine.Bytes];
+        Blocks(tile, law, outerScale, innerScale, (double*)CacheLine.Align(stack), null, 0, sums, width);
     }
 
     /// <summary>Stores the energies of a weight and sums over them: the first pass of a solve.</summary>

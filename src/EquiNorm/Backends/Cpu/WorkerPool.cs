@@ -23,7 +23,8 @@ internal sealed unsafe class WorkerPool : IDisposable
 {
     private const uint Closed = int.MaxValue;
 
-    // Spinning costs the core to others, waking a blocked thread about 5 (pulse) + 50 microseconds (scheduling).
+    // Spinning costs the core to others, blocking costs a wake-up. The caller never waits for a wake-up, only for items that
+    // were claimed: an empty two-item run takes 0.3 microseconds whether the worker spins or sleeps (2 cores, both loaded).
     private static readonly long SpinTicks = System.Diagnostics.Stopwatch.Frequency * 15 / 1_000_000;
 
     private readonly Thread[] _workers;

@@ -1,0 +1,55 @@
+using BenchmarkDotNet.Columns;
+using BenchmarkDotNet.Configs;
+using BenchmarkDotNet.Reports;
+using BenchmarkDotNet.Running;
+
+namespace EquiNorm.Bench;
+
+/// <summary>Adds the columns that a time must be read with: the size of the weights, and the bytes that have to move.</summary>
+public sealed class BytesConfig : ManualConfig
+{
+    /// <summary>Creates the configuration.</summary>
+    public BytesConfig()
+    {
+        AddColumn(new MegabytesColumn("|W| [MB]", "Bytes of all weights.", 1), new MegabytesColumn("Floor [MB]", "3 |W|: the bytes that a step must move.", 3));
+        HideColumns(Column.Error, Column.StdDev, Column.RatioSD);
+    }
+
+    private sealed class MegabytesColumn(string name, string legend, int factor) : IColumn
+    {
+        private static readonly Dictionary<string, long> Sizes = [];
+
+        public string Id => name;
+
+        public string ColumnName => name;
+
+        public bool AlwaysShow => true;
+
+        public ColumnCategory Category => ColumnCategory.Metric;
+
+        public int PriorityInCategory => 0;
+
+        public bool IsNumeric => true;
+
+        public UnitType UnitType => UnitType.Dimensionless;
+
+        public string Legend => legend;
+
+        public string GetValue(Summary summary, BenchmarkCase benchmarkCase)
+        {
+            var network = (string)benchmarkCase.Parameters["Network"];
+            if (!Sizes.TryGetValue(network, out var bytes))
+            {
+                Sizes.Add(network, bytes = StandardNetworks.Create(network).Bytes);
+            }
+
+            return (factor * bytes / 1e6).ToString("F1", System.Globalization.CultureInfo.InvariantCulture);
+        }
+
+        public string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style) => GetValue(summary, benchmarkCase);
+
+        public bool IsAvailable(Summary summary) => true;
+
+        public bool IsDefault(Summary summary, BenchmarkCase benchmarkCase) => false;
+    }
+}

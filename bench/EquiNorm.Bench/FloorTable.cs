@@ -1,0 +1,106 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using EquiNorm.Backends.Cpu;
+using EquiNorm.Problem;
+using EquiNorm.Solve;
+
+namespace EquiNorm.Bench;
+
+/// <summary>
+/// Step and solve of every network beside the memory floor, in turn (floor, step, solve, apply, floor, ...), so that a machine that
+/// changes its speed changes all of them. Medians, and ratios of medians. Prints markdown.
+/// </summary>
+internal static class FloorTable
+{
+    private const int Rounds = 15;
+
+    public static int Run(string[] args)
+    {
+        var threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
+        var names = args.Length > 1 ? args[1..] : [.. StandardNetworks.Names];
+        using var backend = new CpuBackend(threads);
+        Print($"- {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}");
+        Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds, medians, float32 weights, p = 2, tolerance 1e-8");
+        Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run");
+        Print($"- commit {Commit()}, {DateTime.UtcNow:yyyy-MM-dd}");
+        Print($"");
+        Print($"| network | weights [MB] | floor [ms] | floor [GB/s] | step [ms] | step / floor | solve [ms] | apply [ms] | (solve + apply) / floor | sweeps | gap |");
+        Print($"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+        foreach (var name in names)
+        {
+            Row(name, backend);
+        }
+
+        return 0;
+    }
+
+    private static void Row(string name, CpuBackend backend)
+    {
+        var network = StandardNetworks.Create(name);
+        using var tensors = network.Bind();
+        using var floor = new MemoryFloor(network, backend.Threads);
+        var problem = new RescalingProblem(network.Network);
+        var identity = Scalings.Identity(network.Network);
+        var times = new double[4, Rounds];
+        RescalingResult? result = null;
+
+        // Steps write the weights: they get a copy, so that every solve starts from the same ones.
+        using var copy = (network with { Elements = [.. network.Elements.Select(e => e.AsSpan().ToArray())] }).Bind();
+        using var stepper = new RescalingStepper(problem, copy, backend);
+        for (var round = -3; round < Rounds; round++)
+        {
+            var slot = Math.Max(0, round);
+            times[0, slot] = Time(() => floor.Step());
+            times[1, slot] = Time(() => stepper.Step());
+            times[2, slot] = Time(() => result = RescalingSolver.Solve(problem, tensors, null, backend));
+            times[3, slot] = Time(() => RescalingSolver.Apply(identity, tensors, backend));
+        }
+
+        var (f, step, solve, apply) = (Median(times, 0), Median(times, 1), Median(times, 2), Median(times, 3));
+        Print($"| {name} | {network.Bytes / 1e6:F1} | {f:F2} | {3 * network.Bytes / f / 1e6:F1} | {step:F2} | {step / f:F2} | {solve:F2} | {apply:F2} | {(solve + apply) / f:F2} | {result!.Sweeps:F2} | {result.GapBound:G2} |");
+    }
+
+    private static double Time(Action action)
+    {
+        var start = Stopwatch.GetTimestamp();
+        action();
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+    }
+
+    private static double Median(double[,] times, int row)
+    {
+        var values = new double[Rounds];
+        for (var n = 0; n < Rounds; n++)
+        {
+            values[n] = times[row, n];
+        }
+
+        Array.Sort(values);
+        return values[Rounds / 2];
+    }
+
+    private static string Processor()
+    {
+        const string info = "/proc/cpuinfo";
+        var line = File.Exists(info) ? File.ReadLines(info).FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) : null;
+        var widest = Vector512.IsHardwareAccelerated ? "AVX-512" : Vector256.IsHardwareAccelerated ? "AVX2" : "128-bit vectors";
+        return $"{line?.Split(':')[1].Trim() ?? RuntimeInformation.ProcessArchitecture.ToString()} ({widest})";
+    }
+
+    private static string Commit()
+    {
+        try
+        {
+            using var git = Process.Start(new ProcessStartInfo("git", "rev-parse --short HEAD") { RedirectStandardOutput = true })!;
+            return git.StandardOutput.ReadToEnd().Trim();
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return "unknown";
+        }
+    }
+
+    private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
+}

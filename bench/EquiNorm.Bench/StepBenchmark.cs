@@ -1,0 +1,50 @@
+using BenchmarkDotNet.Attributes;
+using EquiNorm.Backends.Cpu;
+using EquiNorm.Problem;
+using EquiNorm.Solve;
+
+namespace EquiNorm.Bench;
+
+/// <summary>One training step (a sweep and apply) against the memory floor: the ratio column is the figure of merit.</summary>
+[Config(typeof(BytesConfig))]
+public class StepBenchmark
+{
+    private GeneratedNetwork _network = null!;
+    private CpuBackend _backend = null!;
+    private RescalingStepper _stepper = null!;
+    private MemoryFloor _floor = null!;
+
+    /// <summary>Which network.</summary>
+    [ParamsSource(nameof(NetworkNames))]
+    public string Network { get; set; } = "";
+
+    /// <summary>All of them.</summary>
+    public static IEnumerable<string> NetworkNames => StandardNetworks.Names;
+
+    /// <summary>Generates the network.</summary>
+    [GlobalSetup]
+    public void Setup()
+    {
+        _network = StandardNetworks.Create(Network);
+        _backend = new CpuBackend();
+        _stepper = new RescalingStepper(new RescalingProblem(_network.Network), _network.Bind(), _backend);
+        _floor = new MemoryFloor(_network, _backend.Threads);
+    }
+
+    /// <summary>3 |W| bytes.</summary>
+    [Benchmark(Baseline = true)]
+    public double Floor() => _floor.Step();
+
+    /// <summary>Read, sum, update, apply.</summary>
+    [Benchmark]
+    public double Step() => _stepper.Step().Residual;
+
+    /// <summary>Frees everything.</summary>
+    [GlobalCleanup]
+    public void Cleanup()
+    {
+        _floor.Dispose();
+        _stepper.Dispose();
+        _backend.Dispose();
+    }
+}

@@ -1,0 +1,83 @@
+using EquiNorm.Model;
+
+namespace EquiNorm.Testing;
+
+/// <summary>The elements of one tensor in their storage type, read and written as float64. Values are rounded to the type once, here.</summary>
+public sealed class TestTensor
+{
+    private readonly float[] _single = [];
+    private readonly double[] _double = [];
+    private readonly Half[] _half = [];
+    private readonly ushort[] _bfloat = [];
+
+    public TestTensor(string name, ElementType elementType, int length)
+    {
+        Name = name;
+        ElementType = elementType;
+        Length = length;
+        switch (elementType)
+        {
+            case ElementType.Float32: _single = new float[length]; break;
+            case ElementType.Float64: _double = new double[length]; break;
+            case ElementType.Float16: _half = new Half[length]; break;
+            case ElementType.BFloat16: _bfloat = new ushort[length]; break;
+            default: throw new ArgumentOutOfRangeException(nameof(elementType));
+        }
+    }
+
+    public string Name { get; }
+
+    public ElementType ElementType { get; }
+
+    public int Length { get; }
+
+    public double this[long index]
+    {
+        get => ElementType switch
+        {
+            ElementType.Float32 => _single[index],
+            ElementType.Float64 => _double[index],
+            ElementType.Float16 => (double)_half[index],
+            _ => BitConverter.UInt32BitsToSingle((uint)_bfloat[index] << 16),
+        };
+        set
+        {
+            switch (ElementType)
+            {
+                case ElementType.Float32: _single[index] = (float)value; break;
+                case ElementType.Float64: _double[index] = value; break;
+                case ElementType.Float16: _half[index] = (Half)value; break;
+                default: _bfloat[index] = ToBFloat16((float)value); break;
+            }
+        }
+    }
+
+    public double[] ToArray() => [.. Enumerable.Range(0, Length).Select(i => this[i])];
+
+    public TestTensor Clone()
+    {
+        var copy = new TestTensor(Name, ElementType, Length);
+        Array.Copy(_single, copy._single, _single.Length);
+        Array.Copy(_double, copy._double, _double.Length);
+        Array.Copy(_half, copy._half, _half.Length);
+        Array.Copy(_bfloat, copy._bfloat, _bfloat.Length);
+        return copy;
+    }
+
+    public void BindTo(NetworkTensors tensors) => _ = ElementType switch
+    {
+        ElementType.Float32 => tensors.Bind(Name, _single.AsMemory()),
+        ElementType.Float64 => tensors.Bind(Name, _double.AsMemory()),
+        ElementType.Float16 => tensors.Bind(Name, _half.AsMemory()),
+        _ => tensors.BindBFloat16(Name, _bfloat.AsMemory()),
+    };
+
+    // Round to nearest, ties to even. NaN keeps a quiet bit so that it does not turn into infinity.
+    private static ushort ToBFloat16(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value)
+            ? (ushort)((bits >> 16) | 0x40)
+            : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
+}

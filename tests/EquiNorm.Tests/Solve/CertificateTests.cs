@@ -1,0 +1,91 @@
+using EquiNorm.Problem;
+using EquiNorm.Solve;
+using EquiNorm.Testing;
+using NUnit.Framework;
+
+namespace EquiNorm.Tests.Solve;
+
+/// <summary>The certified gap is never below the true one, and close enough to be of use.</summary>
+public sealed class CertificateTests
+{
+    [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
+    public void Bound_holds_after_any_number_of_sweeps(string family)
+    {
+        for (var draw = 0; draw < 5; draw++)
+        {
+            var network = RandomNetworks.Create(family, TestSeeds.Of(family, 50 + draw));
+            foreach (var norm in new[] { 1.0, 2 })
+            {
+                for (var sweeps = 1; sweeps <= 4; sweeps++)
+                {
+                    foreach (var order in Enum.GetValues<SweepOrder>())
+                    {
+                        var solved = Solved.Run(
+                            network,
+                            new RescalingProblem(network.Network) { Norm = norm },
+                            new RescalingOptions { MaxSweeps = sweeps, Tolerance = 1e-15, Order = order });
+                        solved.AssertHonest($"p = {norm}, {sweeps} sweeps, {order}");
+                    }
+                }
+            }
+        }
+    }
+
+    [TestCase("dense chain", 3)]
+    [TestCase("convolution 2-D", 3)]
+    [TestCase("grouped", 3)]
+    [TestCase("residual", 100)]
+    [TestCase("downsample", 100)]
+    [TestCase("depthwise pairs", 100)]
+    public void Bound_exists_and_is_not_loose(string family, double factor)
+    {
+        for (var draw = 0; draw < 20; draw++)
+        {
+            var network = RandomNetworks.Create(family, TestSeeds.Of(family, 60 + draw), new SketchOptions { Sparsity = 0 });
+            for (var sweeps = 2; sweeps <= 5; sweeps++)
+            {
+                var solved = Solved.Run(network, options: new RescalingOptions { MaxSweeps = sweeps, Tolerance = 1e-15 });
+                var message = $"draw {draw}, {sweeps} sweeps, gap {solved.Gap:e2}, bound {solved.Result.GapBound:e2}, {TestSeeds.Repeat}";
+                if (solved.Gap < 1e-2)
+                {
+                    Assert.That(solved.Result.GapBound, Is.Not.Null, message);
+                    Assert.That(solved.Result.GapBound, Is.LessThanOrEqualTo(factor * solved.Gap + 1e-12), message);
+                }
+            }
+        }
+    }
+
+    [Test]
+    public void Tolerance_is_a_promise_about_the_true_gap([Values(1e-2, 1e-4, 1e-6, 1e-10)] double tolerance)
+    {
+        foreach (var family in RandomNetworks.Families)
+        {
+            var network = RandomNetworks.Create(family, TestSeeds.Of(family, 90));
+            var solved = Solved.Run(network, options: new RescalingOptions { Tolerance = tolerance });
+            solved.AssertOptimal(tolerance, family);
+            if (solved.Result.GapBound is { } bound)
+            {
+                Assert.That(bound, Is.LessThanOrEqualTo(tolerance), $"{family}, {TestSeeds.Repeat}");
+            }
+        }
+    }
+
+    [Test]
+    public void Sweep_limit_is_kept_and_said()
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("limit", 0), [8, .. Enumerable.Repeat(8, 60), 8]);
+        foreach (var order in Enum.GetValues<SweepOrder>())
+        {
+            var solved = Solved.Run(network, options: new RescalingOptions
+            {
+                MaxSweeps = 3, Order = order, CoarseCorrection = CoarseCorrection.Off, Acceleration = Acceleration.None,
+            });
+
+            Assert.That(solved.Result.Status, Is.EqualTo(RescalingStatus.SweepLimit), $"{order}");
+            // The last certificate and residual come on top.
+            Assert.That(solved.Result.Sweeps, Is.GreaterThan(2).And.LessThanOrEqualTo(4.1), $"{order}");
+            Assert.That(solved.Result.Advice, Is.Not.Empty);
+            solved.AssertHonest($"{order}");
+        }
+    }
+}
