@@ -2,9 +2,9 @@
 """Makes small_resnet.onnx, the model of the README's first command.
 
 A residual network for 32 x 32 images (convolutions, batch normalisation, ReLU, identity and projection skips, average pooling, one
-dense layer; about 330,000 weights), trained for a short time on generated images so that its statistics are those of a trained
-network, not of an initialisation. Then every free channel is rescaled by exp(N(0, 1)): the function stays the same and the network
-becomes as badly balanced as networks get when nothing watches over it. A few channels of one block are pruned (set to zero).
+dense layer; 272,474 parameters), trained for a short time on generated images so that its statistics are those of a trained
+network, not of an initialisation. Then the channels inside every block are multiplied by exp(N(0, 1)) on their way in and divided on
+their way out: the function stays the same, the weights become unbalanced. Three channels of one block are pruned (set to zero).
 
     python3 make_small_resnet.py [small_resnet.onnx]
 

@@ -34,7 +34,7 @@ public sealed class OnnxModel : IDisposable
     public long OperatorSetVersion => _layout.OperatorSets.GetValueOrDefault("", 1);
 
     /// <summary>Where everything lies.</summary>
-    internal ModelLayout Layout => layout;
+    internal ModelLayout Layout => _layout;
 
     /// <summary>Opens a model.</summary>
     /// <exception cref="OnnxFormatException">The file, or a data file that it names, cannot be read or is not valid.</exception>

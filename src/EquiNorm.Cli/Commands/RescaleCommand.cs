@@ -98,7 +98,8 @@ internal static class RescaleCommand
     {
         try
         {
-            return names.Count == 0 ? network : network.Freeze(names);
+            var full = network.Groups.ToLookup(g => Say.Group(g.Name), g => g.Name);
+            return names.Count == 0 ? network : network.Freeze(names.SelectMany(n => full.Contains(n) ? full[n] : [n]));
         }
         catch (NetworkException e)
         {

@@ -1,7 +1,6 @@
 using EquiNorm.Cli.Commands;
 using EquiNorm.Model;
 using EquiNorm.Problem;
-using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Json;
 

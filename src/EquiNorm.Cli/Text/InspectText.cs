@@ -12,12 +12,12 @@ internal static class InspectText
         page.Table(
             ["Channel group", ">Channels", "Written by", "Read by", ">Imbalance"],
             [.. document.Groups.Select(g => (string[])[
-                g.Name, $"{g.Channels}", Say.Some(g.Sources, 2), Say.Some(g.Sinks, 2), g.PinnedBecause is null ? Factor(g.Residual) : "pinned"])],
+                Say.Group(g.Name), $"{g.Channels}", Say.Some(g.Sources, 2), Say.Some(g.Sinks, 2), g.PinnedBecause is null ? Factor(g.Residual) : "pinned"])],
             "groups");
         var pinned = document.Groups.Where(g => g.PinnedBecause is not null).GroupBy(g => g.PinnedBecause);
-        page.Facts(pinned.Select(g => ("Pinned", $"{Say.Some([.. g.Select(p => $"'{p.Name}'")], 2)}: {g.Key}")));
+        page.Facts(pinned.Select(g => ("Pinned", $"{Say.Some([.. g.Select(p => $"'{Say.Group(p.Name)}'")], 2)}: {g.Key}")));
         page.Table(
-            ["Layer", "Outputs x inputs x kernel", "Type", $">{Say.Number(document.Norm)}-norm"],
+            ["Layer", "Out x in x kernel", "Type", $">{Say.Number(document.Norm)}-norm"],
             [.. document.Layers.Select(l => (string[])[l.Name, Shape(l.Shape), l.Type, Say.Number(l.Norm ?? double.NaN)])],
             "layers");
         page.Gap();

@@ -21,7 +21,7 @@ internal static class RescaleText
         }
         else
         {
-            page.Table(["Layer", "Outputs x inputs x kernel", $">{Say.Number(request.Norm)}-norm before", ">after"], Layers(outcome), "layers");
+            page.Table(["Layer", "Out x in x kernel", $">{Say.Number(request.Norm)}-norm before", ">after"], Layers(outcome), "layers");
         }
 
         page.Gap();
@@ -50,7 +50,7 @@ internal static class RescaleText
 
         foreach (var group in RescaleOutcomeText.Pinned(network).GroupBy(g => g.PinnedBecause))
         {
-            yield return ("Left alone", $"{Say.Some([.. group.Select(g => $"'{g.Name}'")], 2)} ({Say.Count(group.Sum(g => g.Count), "channel")}): {group.Key}");
+            yield return ("Left alone", $"{Say.Some([.. group.Select(g => $"'{Say.Group(g.Name)}'")], 2)} ({Say.Count(group.Sum(g => g.Count), "channel")}): {group.Key}");
         }
 
         foreach (var fact in Remarks(outcome))
@@ -67,7 +67,8 @@ internal static class RescaleText
         var frozen = outcome.Result.Frozen;
         if (frozen.Count > 0)
         {
-            var named = frozen.Select(f => $"{f.Group.Name}[{f.Channel}] ({Reason(f.Reason)})").ToList();
+            var named = frozen.GroupBy(f => (f.Group, f.Reason)).Select(g =>
+                $"'{Say.Group(g.Key.Group.Name)}' {Say.Some([.. g.Select(f => $"{f.Channel}")])} ({Reason(g.Key.Reason)})").ToList();
             yield return ("Frozen", $"{Say.Count(frozen.Count, "dead channel")} kept as they are: {Say.Some(named)}");
         }
 

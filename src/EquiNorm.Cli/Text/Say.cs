@@ -8,6 +8,9 @@ internal static class Say
     /// <summary>Five significant digits: 12.326, 8040, 4.41e+07.</summary>
     public static string Number(double value) => FormattableString.Invariant($"{value:G5}").Replace("E+", "e", StringComparison.Ordinal).Replace("E-", "e-", StringComparison.Ordinal);
 
+    /// <summary>The name of a group without what exporters add to every name; --freeze takes it as well as the whole name.</summary>
+    public static string Group(string name) => name.Replace("_output_0", "", StringComparison.Ordinal).TrimStart('/');
+
     /// <summary>"64 x 3 x 49" for outputs, inputs per output, kernel positions; the last only where there are several.</summary>
     public static string Shape(WeightLayout layout) => layout.Kernel == 1
         ? $"{layout.Outputs} x {layout.InputsPerGroup}" : $"{layout.Outputs} x {layout.InputsPerGroup} x {layout.Kernel}";

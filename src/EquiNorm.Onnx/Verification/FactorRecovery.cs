@@ -14,7 +14,6 @@ internal sealed class FactorRecovery
     private const int Sample = 257;
 
     private readonly IReadOnlyList<Parameter> _parameters;
-    private readonly Network _network;
     private readonly List<(int Parameter, int Position)>[] _sources;
     private readonly List<(int Parameter, int Position)>[] _sinks;
     private readonly bool[] _known;
@@ -22,7 +21,6 @@ internal sealed class FactorRecovery
 
     private FactorRecovery(Network network, IReadOnlyList<Parameter> parameters)
     {
-        _network = network;
         _parameters = parameters;
         Factors = new double[network.ChannelCount + 1];
         Array.Fill(Factors, 1);
@@ -43,7 +41,7 @@ internal sealed class FactorRecovery
     /// <summary>Channels without a connection to a pinned channel.</summary>
     public int Undetermined { get; private set; }
 
-    /// <summary>A channel most of whose elements changed their sign, or -1.</summary>
+    /// <summary>A channel most of whose elements agree on a negative factor, or -1.</summary>
     public int NegativeChannel { get; private set; } = -1;
 
     /// <summary>Recovers the factors.</summary>
@@ -102,12 +100,13 @@ internal sealed class FactorRecovery
             return false;
         }
 
-        if (_votes.Count(v => v < 0) * 2 > _votes.Count && NegativeChannel < 0)
+        double median = Median(_votes);
+        if (NegativeChannel < 0 && _votes.Count(v => v < 0 && Math.Abs(v - median) <= 0.01 * Math.Abs(median)) * 2 > _votes.Count)
         {
             NegativeChannel = channel;
         }
 
-        double factor = Math.Abs(Median(_votes));
+        double factor = Math.Abs(median);
         Factors[channel] = double.IsFinite(factor) && factor > 0 ? factor : 1;
         return _known[channel] = true;
     }

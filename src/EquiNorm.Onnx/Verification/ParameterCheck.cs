@@ -1,5 +1,3 @@
-using EquiNorm.Model;
-
 namespace EquiNorm.Onnx.Verification;
 
 /// <summary>Compares every element of a tensor pair with what the factors predict. See <see cref="VerificationReport"/> for the measure.</summary>
