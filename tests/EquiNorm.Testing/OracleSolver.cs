@@ -38,6 +38,13 @@ public static class OracleSolver
                 }
             }
 
+            if (ReferenceEquals(moved, u))
+            {
+                // Flows so far apart that the step is lost in rounding (or underflow): channel by channel always works.
+                moved = Descend(problem, u, cycles: 5);
+                logObjective = problem.LogObjective(moved);
+            }
+
             u = moved;
             var residual = problem.Residual(u);
             stalled = residual < 0.5 * best.Residual || residual > 1e-8 ? 0 : stalled + 1;
@@ -53,14 +60,20 @@ public static class OracleSolver
     /// <summary>Each unknown in turn to its own minimum, u += log(b / a) / (2 p), until the residual is small.</summary>
     public static OracleSolution CyclicDescent(OracleProblem problem, double residual = 1e-13, int cycles = 200_000)
     {
+        var iterations = 0;
+        var u = Descend(problem, new double[problem.Network.ChannelCount], cycles, residual, () => iterations++);
+        return Solution(problem, u, iterations);
+    }
+
+    private static double[] Descend(OracleProblem problem, double[] start, int cycles, double residual = 0, Action? cycleEnded = null)
+    {
         var p = problem.Norm;
-        var u = new double[problem.Network.ChannelCount];
+        var u = (double[])start.Clone();
         var into = problem.Edges.ToLookup(e => e.Output);
         var outOf = problem.Edges.ToLookup(e => e.Input);
         var unknowns = Enumerable.Range(0, u.Length).Where(c => problem.IsFree[c])
             .Select(c => (Channel: c, Into: into[c].ToArray(), OutOf: outOf[c].ToArray())).ToArray();
-        var cycle = 0;
-        for (; cycle < cycles; cycle++)
+        for (var cycle = 0; cycle < cycles; cycle++)
         {
             var largest = 0.0;
             foreach (var (channel, sources, sinks) in unknowns)
@@ -70,13 +83,14 @@ public static class OracleSolver
                 u[channel] -= difference / (2 * p);
             }
 
+            cycleEnded?.Invoke();
             if (largest <= residual)
             {
                 break;
             }
         }
 
-        return Solution(problem, u, cycle);
+        return u;
     }
 
     private static OracleSolution Solution(OracleProblem problem, double[] u, int iterations) =>

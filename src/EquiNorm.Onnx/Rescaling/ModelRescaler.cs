@@ -178,9 +178,9 @@ internal sealed class ModelRescaler
         var bytes = type switch
         {
             OnnxDataType.Double => MemoryMarshal.AsBytes(values.AsSpan()).ToArray(),
-            OnnxDataType.Float => MemoryMarshal.AsBytes(Array.ConvertAll(values, Float32Storage.Write).AsSpan()).ToArray(),
-            OnnxDataType.Float16 => MemoryMarshal.AsBytes(Array.ConvertAll(values, Float16Storage.Write).AsSpan()).ToArray(),
-            _ => MemoryMarshal.AsBytes(Array.ConvertAll(values, BFloat16Storage.Write).AsSpan()).ToArray(),
+            OnnxDataType.Float => MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (float)v).AsSpan()).ToArray(),
+            OnnxDataType.Float16 => MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (Half)v).AsSpan()).ToArray(),
+            _ => MemoryMarshal.AsBytes(Array.ConvertAll(values, BFloat16.Round).AsSpan()).ToArray(),
         };
         var identity = new RescaleTransform(name, type.ElementType()!.Value, WeightLayout.Dense(values.Length, 1), [.. values.Select(_ => 1d)], [1]);
         identity.Apply(0, bytes); // refuses what is not finite

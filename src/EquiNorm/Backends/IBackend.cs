@@ -27,7 +27,7 @@ public interface IBackend : IDisposable
 
 /// <summary>
 /// Writes w * d_out / d_in (biases: b * d_out) of the elements of one weight, rounded once to its storage type; an output scale is baked
-/// in. Whole tensors, or a few storage rows at a time (<see cref="WeightLayout.HasStorageRows"/>).
+/// in.
 /// </summary>
 public abstract class WeightScaler
 {
@@ -36,13 +36,6 @@ public abstract class WeightScaler
 
     /// <summary>Rescales a tensor; the destination may be the source itself. Both are laid out as declared.</summary>
     public abstract ApplyReport Apply(TensorMemory source, TensorMemory destination);
-
-    /// <summary>Rescales some storage rows into a buffer that begins with the first of them.</summary>
-    /// <param name="source">The whole tensor.</param>
-    /// <param name="firstRow">First storage row.</param>
-    /// <param name="rowCount">Number of storage rows.</param>
-    /// <param name="destination">Room for that many rows.</param>
-    public abstract ApplyReport ApplyRows(TensorMemory source, int firstRow, int rowCount, TensorMemory destination);
 }
 
 /// <summary>What happened to elements that were rescaled.</summary>

@@ -153,6 +153,54 @@ public sealed class EdgeCaseTests
         Assert.That(network["layer5"].ToArray(), Is.Not.EqualTo(before["layer5"].ToArray()));
     }
 
+    // A stream of 3 that reads itself: channel 0 is an ordinary one; 1 and 2 feed each other and are cut off on one side or on both.
+    [TestCase(0, 0)]
+    [TestCase(1, 0)]
+    [TestCase(0, 1)]
+    public void Channels_that_feed_each_other_but_no_output_are_disconnected(double entry, double exit)
+    {
+        var builder = new NetworkBuilder();
+        var stream = builder.Weight(new("stem", ElementType.Float64, WeightLayout.Dense(3, 1)), builder.Input("input", 1));
+        stream = builder.Add(stream, builder.Weight(new("loop", ElementType.Float64, WeightLayout.Dense(3, 3)), stream));
+        builder.Output(builder.Weight(new("head", ElementType.Float64, WeightLayout.Dense(1, 3)), stream));
+        using var tensors = new NetworkTensors(builder.Build());
+        tensors.Bind("stem", new[] { 1, entry, 0 }.AsMemory());
+        tensors.Bind("loop", new double[] { 3, 0, 0, 0, 0, 1, 0, 1, 5 }.AsMemory());
+        tensors.Bind("head", new[] { 2, exit, 0 }.AsMemory());
+        foreach (var options in OptimumTests.Ways())
+        {
+            var solved = Solved.Run(tensors, options: options);
+            solved.AssertOptimal(context: $"{options}");
+            Assert.That(solved.Result.Frozen.Select(f => (f.Channel, f.Reason)), Is.EqualTo(new[]
+            {
+                (1, FrozenReason.Disconnected), (2, FrozenReason.Disconnected),
+            }));
+        }
+    }
+
+    [Test]
+    public void Tensors_of_another_network_are_refused()
+    {
+        using var tensors = RandomNetworks.Chain(5, [7, 4, 3]).Bind();
+
+        Assert.That(() => RescalingSolver.Solve(new(RandomNetworks.Chain(5, [7, 4, 3]).Network), tensors), Throws.ArgumentException);
+    }
+
+    [Test]
+    public void Elements_that_leave_the_range_of_their_type_are_counted()
+    {
+        var network = RandomNetworks.Chain(5, [2, 1, 2], new SketchOptions { ElementTypes = [ElementType.Float16], Strided = 0, OutputScale = 0, Bias = 0 }, sigma: 0);
+        foreach (var name in new[] { "layer1", "layer2" })
+        {
+            (network[name][0], network[name][1]) = (1, 0.5);
+        }
+
+        using var tensors = network.Bind();
+        var report = RescalingSolver.Apply(new Scalings(network.Network, [0, 0, 40, 0, 0]), tensors);
+
+        Assert.That((report.Overflowed, report.Underflowed), Is.EqualTo((2, 2)));
+    }
+
     [Test]
     public void Dead_and_unreachable_channels_are_listed_as_the_oracle_finds_them()
     {

@@ -43,7 +43,11 @@ public sealed class FunctionTests
             var rescaled = Applied(network, solved.Result.Scalings!);
 
             Assert.That(solved.Factors.Select(u => u / Math.Log(2)), Is.All.Matches<double>(e => Math.Abs(e - Math.Round(e)) < 1e-9));
-            Assert.That(rescaled.Run(1), Is.EqualTo(network.Run(1)), $"{type}, {TestSeeds.Repeat}");
+            // The smallest normal float16 is 6.1e-5: below it multiplying rounds, and the promise ends.
+            var exact = type != ElementType.Float16
+                || rescaled.Tensors.SelectMany(t => t.ToArray()).All(w => w == 0 || Math.Abs(w) is >= 6.2e-5 and < 65504);
+            Assert.That(
+                RandomExtensions.Deviation(network.Run(1), rescaled.Run(1)), Is.LessThanOrEqualTo(exact ? 0 : 1e-3), $"{type}, {TestSeeds.Repeat}");
             solved.AssertHonest($"{type}");
         }
     }

@@ -53,47 +53,8 @@ internal sealed unsafe class CpuScaler : WeightScaler
         Require(source, Weight.Layout.RequiredElements);
         Require(destination, Weight.Layout.RequiredElements);
         var tilesPerBlock = (_blocks.Outer + _rowsPerTile - 1) / _rowsPerTile;
-        return Run(
-            new Job(this, source.Address, destination.Address, Job.EveryBlock, 0, _blocks.Outer, tilesPerBlock),
-            _blocks.Count * tilesPerBlock);
-    }
-
-    public override ApplyReport ApplyRows(TensorMemory source, int firstRow, int rowCount, TensorMemory destination)
-    {
-        var layout = Weight.Layout;
-        if (!layout.HasStorageRows || firstRow < 0 || rowCount < 0 || firstRow + (long)rowCount > layout.StorageRows)
-        {
-            throw new ArgumentOutOfRangeException(nameof(firstRow), $"Weight '{Weight.Name}' has no storage rows {firstRow} + {rowCount}.");
-        }
-
-        Require(source, layout.RequiredElements);
-        Require(destination, rowCount * layout.StorageRowElements);
-        var bytes = Weight.ElementType.ByteSize();
-        var report = default(ApplyReport);
-        for (var row = firstRow; row < firstRow + rowCount;)
-        {
-            // Rows of one block at a time: each block has inner factors of its own.
-            var block = _blocks.IsDiagonal ? 0 : row / _blocks.Outer;
-            var start = row - block * _blocks.Outer;
-            var count = Math.Min(firstRow + rowCount - row, _blocks.Outer - start);
-            var target = destination.Address + (nint)((row - firstRow) * layout.StorageRowElements * bytes);
-            var offset = (nint)((layout.Offset + block * layout.GroupStride + start * _blocks.OuterStride) * bytes);
-            var tiles = (count + _rowsPerTile - 1) / _rowsPerTile;
-            report += Run(new Job(this, source.Address, target - offset, block, start, count, tiles), tiles);
-            row += count;
-        }
-
-        return report;
-    }
-
-    private ApplyReport Run(in Job job, int items)
-    {
-        if (items == 0)
-        {
-            return default;
-        }
-
-        _pool.Run(job, items);
+        var job = new Job(this, source.Address, destination.Address, tilesPerBlock);
+        _pool.Run(job, _blocks.Count * tilesPerBlock);
         return job.Report;
     }
 
@@ -106,12 +67,8 @@ internal sealed unsafe class CpuScaler : WeightScaler
         }
     }
 
-    /// <summary>Rows [firstRow, firstRow + rowCount) of one block, or of every block, cut into tiles.</summary>
-    private readonly struct Job(
-        CpuScaler scaler, nint source, nint destination, int onlyBlock, int firstRow, int rowCount, int tilesPerBlock) : IWorkerJob
+    private readonly struct Job(CpuScaler scaler, nint source, nint destination, int tilesPerBlock) : IWorkerJob
     {
-        public const int EveryBlock = -1;
-
         private readonly long[] _counts = new long[2];
 
         public ApplyReport Report => new(_counts[0], _counts[1]);
@@ -119,10 +76,9 @@ internal sealed unsafe class CpuScaler : WeightScaler
         public void Execute(int item, int worker)
         {
             var blocks = scaler._blocks;
-            var block = onlyBlock != EveryBlock ? onlyBlock : item / tilesPerBlock;
+            var block = item / tilesPerBlock;
             var row = item % tilesPerBlock * scaler._rowsPerTile;
-            var count = Math.Min(scaler._rowsPerTile, rowCount - row);
-            row += firstRow;
+            var count = Math.Min(scaler._rowsPerTile, blocks.Outer - row);
             fixed (double* outer = scaler._outer, inner = scaler._inner)
             {
                 var counts = ScaleKernels.Apply(

@@ -57,7 +57,7 @@ internal unsafe struct StoredKernel : ILaneKernel
             (byte*)Tile.Data, Tile.Stride * sizeof(double), Tile.Outer, Tile.Inner, Sums);
 }
 
-/// <summary>Sums over single float32 elements (K = 1, p = 1 or 2), at most one pair each way: energies never leave registers.</summary>
+/// <summary>Sums over single float32 elements (K = 1, p = 1 or 2), two pairs in all: energies never leave registers.</summary>
 internal struct DirectKernel : ILaneKernel
 {
     public MatrixView Tile;
@@ -87,11 +87,17 @@ internal struct DirectKernel : ILaneKernel
         {
             case (0, 0):
                 break;
-            case (0, _):
+            case (0, 1):
                 Walk<TLanes, TVector, TReader, NoPair, OnePair>();
                 break;
-            case (_, 0):
+            case (0, 2):
+                Walk<TLanes, TVector, TReader, NoPair, TwoPairs>();
+                break;
+            case (1, 0):
                 Walk<TLanes, TVector, TReader, OnePair, NoPair>();
+                break;
+            case (2, 0):
+                Walk<TLanes, TVector, TReader, TwoPairs, NoPair>();
                 break;
             default:
                 Walk<TLanes, TVector, TReader, OnePair, OnePair>();

@@ -88,7 +88,7 @@ internal static unsafe class SumKernels
         kind = law.KindFor(tile.Type);
         return tile.Type == ElementType.Float32 && tile.Kernel == 1 && tile.Layout != MatrixLayout.Strided
             && kind is PowerKind.Absolute or PowerKind.Square
-            && sums.OuterSums2 is null && sums.InnerSums2 is null;
+            && sums.Dots + sums.Axpys <= 2;
     }
 
     private static void ClearOuter(in TileSums sums, int outer)

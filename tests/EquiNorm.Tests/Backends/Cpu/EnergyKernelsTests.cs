@@ -7,7 +7,7 @@ namespace EquiNorm.Tests.Backends.Cpu;
 
 public sealed unsafe class EnergyKernelsTests
 {
-    private static readonly double[] s_exponents = [2, 1, 0.5, 1.5, 3, 8, 0.7, 2.5];
+    private static readonly double[] Exponents = [2, 1, 0.5, 1.5, 3, 8, 0.7, 2.5];
 
     [Test]
     public void Energies_match_scalar_loops(
@@ -18,7 +18,7 @@ public sealed unsafe class EnergyKernelsTests
         int turn = 0;
         foreach ((int inner, int kernel) in KernelCases.Shapes)
         {
-            double p = s_exponents[turn % s_exponents.Length];
+            double p = Exponents[turn % Exponents.Length];
             Check(width, type, layout, turn++ % 4, inner, kernel, p, stride: inner + (turn % 2 * 3));
         }
     }

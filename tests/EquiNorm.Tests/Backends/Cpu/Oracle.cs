@@ -5,14 +5,12 @@ using System.Runtime.CompilerServices;
 using EquiNorm.Backends.Cpu;
 using EquiNorm.Model;
 
-using NUnit.Framework;
-
 namespace EquiNorm.Tests.Backends.Cpu;
 
 internal static unsafe class Oracle
 {
-    private static readonly double[] s_float16 = Table(ElementType.Float16);
-    private static readonly double[] s_bfloat16 = Table(ElementType.BFloat16);
+    private static readonly double[] Float16Values = Table(ElementType.Float16);
+    private static readonly double[] BFloat16Values = Table(ElementType.BFloat16);
 
     public static double Decode16(ElementType type, int bits)
     {
@@ -28,7 +26,7 @@ internal static unsafe class Oracle
     /// <summary>Round to nearest, ties to even, by bisection in the table of magnitudes.</summary>
     public static ushort Encode16(ElementType type, double value)
     {
-        double[] table = type == ElementType.Float16 ? s_float16 : s_bfloat16;
+        double[] table = type == ElementType.Float16 ? Float16Values : BFloat16Values;
         int sign = double.IsNegative(value) ? 0x8000 : 0;
         double magnitude = Math.Abs(value);
         int infinity = type == ElementType.Float16 ? 0x7C00 : 0x7F80;
