@@ -165,6 +165,28 @@ internal sealed class RescaleTests
         Assert.That(File.ReadAllBytes(directory["3.onnx"]), Is.EqualTo(File.ReadAllBytes(directory["1.onnx"])));
     }
 
+    // Two biases share one tensor and need different factors: one gets a copy. A tiny element is divided below what float32 can hold.
+    [Test]
+    public void Copies_and_underflows_are_counted()
+    {
+        using var directory = new TemporaryDirectory();
+        var model = new OnnxModelWriter().Input("x", -1, 1).Output("y", -1, 1)
+            .Floats("a", [1, 2], [1e10f, 1e10f]).Floats("b", [2, 2], [1e10f, 1e-42f, 1e-42f, 1e10f]).Floats("c", [2, 1], [1e-15f, 1e-15f]).Floats("s", [2], [1, 2])
+            .Node("Gemm", ["x", "a", "s"], ["h"]).Node("Relu", ["h"], ["i"]).Node("Gemm", ["i", "b", "s"], ["j"]).Node("Relu", ["j"], ["k"])
+            .Node("MatMul", ["k", "c"], ["y"]);
+        string path = model.Save(directory["in.onnx"]);
+        var json = Tool.Run("rescale", path, "-o", directory["out.onnx"], "--json");
+        var text = Tool.Run("rescale", path, "-o", directory["out.onnx"]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(json.ExitCode, Is.Zero, json.Error);
+            Assert.That(json.Json.GetProperty("copiedTensors").GetInt32(), Is.EqualTo(1));
+            Assert.That(json.Json.GetProperty("underflowed").GetInt64(), Is.EqualTo(2));
+            Assert.That(text.Out, Does.Contain("1 tensor that").And.Contain("2 elements became zero"));
+            Assert.That(Tool.Run("verify", path, directory["out.onnx"]).ExitCode, Is.Zero);
+        });
+    }
+
     [Test]
     public void Freezing_keeps_a_weight_and_says_so()
     {

@@ -107,7 +107,7 @@ internal static class RescaleCommand
         }
     }
 
-    private static OnnxSaveTimes Save(OnnxNetwork onnx, string path, Scalings scalings, CancellationToken cancellation)
+    private static OnnxSaveReport Save(OnnxNetwork onnx, string path, Scalings scalings, CancellationToken cancellation)
     {
         try
         {

@@ -53,7 +53,7 @@ internal sealed record RescaleOutcome(
     public TimeSpan Read { get; init; }
 
     /// <summary>Applying and writing.</summary>
-    public OnnxSaveTimes Saved { get; init; }
+    public OnnxSaveReport Saved { get; init; }
 
     /// <summary>Bytes of the model.</summary>
     public long Bytes { get; init; }

@@ -54,6 +54,12 @@ internal sealed record RescaleDocument
 
     public required IReadOnlyList<string> FoldedNormalizations { get; init; }
 
+    /// <summary>Tensors added because several nodes read one and need different factors.</summary>
+    public int CopiedTensors { get; init; }
+
+    /// <summary>Elements that fell below the smallest number of their storage type.</summary>
+    public long Underflowed { get; init; }
+
     public required IReadOnlyList<string> Notes { get; init; }
 
     public required IReadOnlyList<LayerDocument> Layers { get; init; }

@@ -36,6 +36,8 @@ internal static class RescaleJson
             Frozen = [.. result.Frozen.Take(MostFrozen).Select(f => new FrozenDocument(f.Group.Name, f.Channel, f.Reason.ToString()))],
             Pinned = [.. RescaleOutcomeText.Pinned(network).Select(g => new PinnedDocument(g.Name, g.Count, g.PinnedBecause!))],
             FoldedNormalizations = outcome.Folds ? outcome.Folded : [],
+            CopiedTensors = outcome.Saved.Copies,
+            Underflowed = outcome.Saved.Underflowed,
             Notes = network.Notes,
             Layers = [.. Layers(outcome)],
             Backend = result.Backend,

@@ -82,6 +82,16 @@ internal static class RescaleText
             yield return ("Exact", "powers of two scale without rounding, but folding a batch normalisation rounds once; --batch-norm keep avoids that");
         }
 
+        if (outcome.Saved.Copies > 0)
+        {
+            yield return ("Copied", $"{Say.Count(outcome.Saved.Copies, "tensor")} that several operators read with different factors");
+        }
+
+        if (outcome.Saved.Underflowed > 0)
+        {
+            yield return ("Underflow", $"{Say.Count(outcome.Saved.Underflowed, "element")} became zero: below the smallest number of the storage type");
+        }
+
         foreach (string note in outcome.Network.Notes)
         {
             yield return ("Note", note);
