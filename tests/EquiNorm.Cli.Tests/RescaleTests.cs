@@ -156,6 +156,15 @@ internal sealed class RescaleTests
     }
 
     [Test]
+    public void Exact_says_that_folding_rounds()
+    {
+        using var directory = new TemporaryDirectory();
+        string dense = new DenseModel().Save(directory["dense.onnx"]), residual = new ResidualModel().Save(directory["residual.onnx"]);
+        Assert.That(Tool.Run("rescale", dense, "--dry-run", "--exact").Out, Does.Contain("power of two").And.Not.Contain("Folding"));
+        Assert.That(Tool.Run("rescale", residual, "--dry-run", "--exact").Out, Does.Contain("--batch-norm keep"));
+    }
+
+    [Test]
     public void The_number_of_threads_does_not_change_a_bit()
     {
         using var directory = new TemporaryDirectory();

@@ -77,9 +77,10 @@ internal static class RescaleText
             yield return ("Folded", $"{Say.Count(outcome.Folded.Count, "batch normalisation")} into the operators in front");
         }
 
-        if (outcome.Folds && outcome.Request.Options.Factors == FactorSet.PowersOfTwo)
+        if (outcome.Request.Options.Factors == FactorSet.PowersOfTwo && !outcome.NothingFree)
         {
-            yield return ("Exact", "powers of two scale without rounding, but folding a batch normalisation rounds once; --batch-norm keep avoids that");
+            yield return ("Exact", "every factor is a power of two: multiplying by it rounds nothing, and the objective stays a little above the optimum"
+                + (outcome.Folds ? ". Folding a batch normalisation does round; --batch-norm keep avoids that" : ""));
         }
 
         if (outcome.Saved.Copies > 0)
