@@ -115,9 +115,8 @@ internal static class Liveness
                 var from = weight.Segments(Other(axis));
                 for (var s = 0; s < from.Length; s++)
                 {
-                    var have = from[s].Channels.Count(c => c >= 0 && reached[c]);
-                    var whole = have == from[s].Channels.Count(c => c >= 0);
-                    if (have == 0 || whole == partly || !Waits(weight))
+                    var (have, all) = Count(from[s]);
+                    if (have == 0 || have == all == partly || !Waits(weight))
                     {
                         continue;
                     }
@@ -135,11 +134,24 @@ internal static class Liveness
             return grown;
         }
 
+        (int Reached, int All) Count(AxisSegment segment)
+        {
+            var (have, all) = (0, 0);
+            foreach (var channel in segment.Channels)
+            {
+                all += channel >= 0 ? 1 : 0;
+                have += channel >= 0 && reached[channel] ? 1 : 0;
+            }
+
+            return (have, all);
+        }
+
         bool Waits(PlannedWeight weight)
         {
             foreach (var segment in weight.Segments(axis))
             {
-                if (segment.Channels.Any(c => c >= 0 && !reached[c]))
+                var (have, all) = Count(segment);
+                if (have < all)
                 {
                     return true;
                 }

@@ -33,7 +33,7 @@ public static class RescalingSolver
         }
 
         options ??= RescalingOptions.Default;
-        using var owned = backend is null ? new CpuBackend() : null;
+        using var owned = backend is null ? CreateDefaultBackend() : null;
         backend ??= owned!;
         var clock = Stopwatch.StartNew();
         var plan = RescalingPlan.Create(problem);
@@ -59,7 +59,7 @@ public static class RescalingSolver
     /// </summary>
     public static ApplyReport Apply(Scalings scalings, NetworkTensors tensors, IBackend? backend = null)
     {
-        using var owned = backend is null ? new CpuBackend() : null;
+        using var owned = backend is null ? CreateDefaultBackend() : null;
         backend ??= owned!;
         var report = default(ApplyReport);
         foreach (var weight in scalings.Network.Weights)
@@ -72,6 +72,9 @@ public static class RescalingSolver
 
         return report;
     }
+
+    /// <summary>What is used where no backend is given.</summary>
+    internal static IBackend CreateDefaultBackend() => new CpuBackend();
 
     private static RescalingResult Refuse(Weight weight, (int Output, int Input, int Kernel, double Value)? place)
     {

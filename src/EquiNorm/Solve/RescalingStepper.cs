@@ -1,5 +1,4 @@
 using EquiNorm.Backends;
-using EquiNorm.Backends.Cpu;
 using EquiNorm.Model;
 using EquiNorm.Plan;
 using EquiNorm.Problem;
@@ -30,6 +29,7 @@ public sealed class RescalingStepper : IDisposable
     /// <param name="problem">What is minimised.</param>
     /// <param name="tensors">The elements; every weight that counts in the norm must be bound.</param>
     /// <param name="backend">Where; null for the CPU with all threads.</param>
+    /// <exception cref="NetworkException">A weight has an output scale, or no elements.</exception>
     public RescalingStepper(RescalingProblem problem, NetworkTensors tensors, IBackend? backend = null)
     {
         if (!ReferenceEquals(problem.Network, tensors.Network))
@@ -37,8 +37,14 @@ public sealed class RescalingStepper : IDisposable
             throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
         }
 
+        // Applying bakes an output scale in; a second step would apply it a second time.
+        if (problem.Network.Weights.FirstOrDefault(w => !w.OutputScale.IsEmpty) is { } scaled)
+        {
+            throw new NetworkException($"Weight '{scaled.Name}' has an output scale: fold it into the elements before stepping.");
+        }
+
         _tensors = tensors;
-        _owned = backend is null ? new CpuBackend() : null;
+        _owned = backend is null ? RescalingSolver.CreateDefaultBackend() : null;
         _backend = backend ?? _owned!;
         _plan = RescalingPlan.Create(problem);
         _state = _backend.CreateState(_plan, tensors);

@@ -133,6 +133,15 @@ public sealed class NetworkBuilderTests
     }
 
     [Test]
+    public void Pin_of_a_younger_activation_survives_the_merge_into_an_older_one()
+    {
+        var older = Dense("older", 2, _builder.Input("x", 2));
+        _builder.Add(older, _builder.Input("late", 2));
+
+        Assert.That(_builder.Build().Groups[1].PinnedBecause, Is.EqualTo("network input late"));
+    }
+
+    [Test]
     public void First_reason_for_a_pin_is_kept()
     {
         var axis = Dense("w", 2, _builder.Input("x", 2));

@@ -36,7 +36,7 @@ internal sealed unsafe class CpuState : RescalingState
         EnergyLoader.Prepare(_weights, Plan.Problem.Norm, use, _arena, _pool);
         foreach (var weight in _weights)
         {
-            weight.ClearFixed();
+            weight.Forget();
             if (weight.IsSingleBlock && !weight.Planned.HasSelfEdges)
             {
                 QueueBoth(weight, weight.HoldsEnergies ? EnergySource.WeightAndStore : EnergySource.Weight);

@@ -134,8 +134,15 @@ internal sealed unsafe class CpuWeight
         return _fixed[n] = _fixedRoom[n];
     }
 
-    /// <summary>No channel is frozen.</summary>
-    public void ClearFixed() => _fixed[0] = _fixed[1] = null;
+    /// <summary>The elements may have changed: no sum is valid, and no channel is frozen.</summary>
+    public void Forget()
+    {
+        _fixed[0] = _fixed[1] = null;
+        foreach (var stamps in _stamps)
+        {
+            Array.Fill(stamps, -1);
+        }
+    }
 
     /// <summary>Makes room for the energies, once.</summary>
     public void AllocateEnergies(Arena arena) =>
