@@ -1,4 +1,5 @@
 using EquiNorm.Testing;
+using EquiNorm.Testing.Onnx;
 using NUnit.Framework;
 
 namespace EquiNorm.Cli.Tests;
@@ -138,6 +139,22 @@ internal sealed class VerifyTests
         Tool.Run("rescale", path, "-o", directory["out.onnx"]);
         var run = Tool.Run("verify", path, directory["out.onnx"], "--json");
         Assert.That(run.ExitCode, Is.Zero, run.Out);
+    }
+
+    [Test]
+    public void Constants_that_nobody_can_read_as_numbers_are_compared_by_their_bytes()
+    {
+        using var directory = new TemporaryDirectory();
+        string hello = Save("hello"), world = Save("world");
+        Assert.That(Tool.Run("verify", hello, hello).ExitCode, Is.Zero);
+        Assert.That(Tool.Run("verify", hello, world).ExitCode, Is.EqualTo(1));
+
+        string Save(string text)
+        {
+            var model = new OnnxModelWriter().Input("x", -1, 2).Output("y", -1, 2).Floats("w", [2, 2], [1, 2, 3, 4]);
+            model.Child(5, model.Header("t", 8, 1).Text(6, text));
+            return model.Node("MatMul", ["x", "w"], ["h"]).Node("Mystery", ["h", "t"], ["y"]).Save(directory[text + ".onnx"]);
+        }
     }
 
     private static ToolRun Compare(Action<DenseModel> change)

@@ -111,7 +111,7 @@ internal sealed class GraphComparer(CanonicalGraph a, CanonicalGraph b)
             : ShapeDifference(ix.Constant!.Tensor!, tensor);
     }
 
-    private static string? Difference(CanonicalInput x, CanonicalInput y) =>
+    private string? Difference(CanonicalInput x, CanonicalInput y) =>
         x.Place != y.Place ? $"the first model reads {Describe(x)}, the second {Describe(y)}"
         : x.Constant is { } cx && y.Constant is { } cy ? ConstantDifference(cx, cy) : null;
 
@@ -124,7 +124,7 @@ internal sealed class GraphComparer(CanonicalGraph a, CanonicalGraph b)
             var p => p!,
         };
 
-    private static string? ConstantDifference(ConstantValue x, ConstantValue y)
+    private string? ConstantDifference(ConstantValue x, ConstantValue y)
     {
         if (x.Tensor is not { } tx || y.Tensor is not { } ty)
         {
@@ -139,7 +139,7 @@ internal sealed class GraphComparer(CanonicalGraph a, CanonicalGraph b)
 
         if (!tx.HasBytes || !ty.HasBytes)
         {
-            return SameText(tx, ty) ? null : $"the constant '{x.Name}' differs, or cannot be compared";
+            return SameFields(tx, ty) ? null : $"the constant '{x.Name}' differs, or cannot be compared";
         }
 
         const int Chunk = 1 << 24;
@@ -156,8 +156,8 @@ internal sealed class GraphComparer(CanonicalGraph a, CanonicalGraph b)
     }
 
     // Strings and types of later versions: their fields must be the same bytes.
-    private static bool SameText(OnnxTensor x, OnnxTensor y) => ReferenceEquals(x, y)
-        || (x.Layout.DataFields.Count == y.Layout.DataFields.Count && !x.IsExternal && !y.IsExternal && x.Layout.DataFields.Count == 0);
+    private bool SameFields(OnnxTensor x, OnnxTensor y) => !x.IsExternal && !y.IsExternal
+        && x.Layout.DataFields.Count == y.Layout.DataFields.Count && x.Layout.DataFields.Zip(y.Layout.DataFields).All(p => SameBytes(p.First, p.Second));
 
     private static string? ShapeDifference(OnnxTensor x, OnnxTensor y) =>
         x.DataType != y.DataType ? $"tensor '{x.Name}' is of type {x.DataType} in the first model and {y.DataType} in the second"
