@@ -33,6 +33,9 @@ public sealed class OnnxModel : IDisposable
     /// <summary>Version of the default operator set.</summary>
     public long OperatorSetVersion => _layout.OperatorSets.GetValueOrDefault("", 1);
 
+    /// <summary>Where everything lies.</summary>
+    internal ModelLayout Layout => _layout;
+
     /// <summary>Opens a model.</summary>
     /// <exception cref="OnnxFormatException">The file, or a data file that it names, cannot be read or is not valid.</exception>
     public static OnnxModel Open(string path) => new(LayoutReader.Open(path));

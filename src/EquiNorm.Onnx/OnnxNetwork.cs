@@ -62,15 +62,13 @@ public sealed class OnnxNetwork : IDisposable
     /// <param name="cancellation">Cancels the writing; nothing is left behind.</param>
     /// <exception cref="NetworkException">A rescaled element is not finite in its storage type; nothing is written.</exception>
     /// <exception cref="IOException">The output cannot be written.</exception>
-    public OnnxSaveTimes Save(string path, Scalings scalings, CancellationToken cancellation = default)
+    public OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation = default)
     {
         RequireDerived(scalings.Network);
         long start = Stopwatch.GetTimestamp();
-        var edits = scalings.Network.FreeChannelCount == 0
-            ? new ModelEdits(_analysis.Layout)
-            : ModelRescaler.Rescale(_analysis, scalings);
-        var apply = ModelWriter.Write(_analysis.Layout, edits, path, cancellation);
-        return new OnnxSaveTimes(apply, Stopwatch.GetElapsedTime(start) - apply);
+        var rescaler = scalings.Network.FreeChannelCount == 0 ? null : ModelRescaler.Rescale(_analysis, scalings);
+        var apply = ModelWriter.Write(_analysis.Layout, rescaler?.Edits ?? new ModelEdits(_analysis.Layout), path, cancellation);
+        return new OnnxSaveReport(apply, Stopwatch.GetElapsedTime(start) - apply, rescaler?.Copies ?? 0, rescaler?.Underflowed ?? 0);
     }
 
     /// <summary>Releases what was pinned in memory; the model stays open.</summary>
@@ -85,7 +83,9 @@ public sealed class OnnxNetwork : IDisposable
     }
 }
 
-/// <summary>Where the time of saving went.</summary>
+/// <summary>What saving did, and where its time went.</summary>
 /// <param name="Apply">Applying factors.</param>
 /// <param name="Write">Copying and writing.</param>
-public readonly record struct OnnxSaveTimes(TimeSpan Apply, TimeSpan Write);
+/// <param name="Copies">Tensors added because several nodes read one tensor and need different factors.</param>
+/// <param name="Underflowed">Elements that were not zero and are zero now, below the smallest number of their storage type.</param>
+public readonly record struct OnnxSaveReport(TimeSpan Apply, TimeSpan Write, int Copies, long Underflowed);

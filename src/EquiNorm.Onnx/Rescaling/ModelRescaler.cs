@@ -15,6 +15,7 @@ internal sealed class ModelRescaler
     private readonly HashSet<string> _taken;
     private readonly Dictionary<(NodeLayout Node, int Input), string> _renamed = [];
     private readonly HashSet<NodeLayout> _droppedNodes = [];
+    private readonly List<RescaleTransform> _transforms = [];
     private readonly HashSet<string> _extraReads = new(StringComparer.Ordinal);
 
     private ModelRescaler(GraphAnalysis analysis, Scalings scalings)
@@ -26,10 +27,17 @@ internal sealed class ModelRescaler
             .. _analysis.Layout.Nodes.SelectMany(n => n.Header.Output), .. _analysis.Layout.Nodes.SelectMany(n => n.OuterReferences)];
     }
 
-    private ModelEdits Edits { get; }
-
     /// <summary>The edits that apply the factors.</summary>
-    public static ModelEdits Rescale(GraphAnalysis analysis, Scalings scalings)
+    public ModelEdits Edits { get; }
+
+    /// <summary>Tensors added because the uses of a stored tensor differ.</summary>
+    public int Copies { get; private set; }
+
+    /// <summary>Elements that became zero, as far as the edits have been carried out.</summary>
+    public long Underflowed => _transforms.Sum(t => t.Report.Underflowed);
+
+    /// <summary>Turns factors into edits.</summary>
+    public static ModelRescaler Rescale(GraphAnalysis analysis, Scalings scalings)
     {
         var rescaler = new ModelRescaler(analysis, scalings);
         foreach (var fold in analysis.Folding.All)
@@ -43,7 +51,7 @@ internal sealed class ModelRescaler
         }
 
         rescaler.DropUnread();
-        return rescaler.Edits;
+        return rescaler;
     }
 
     private void Fold(FoldedNormalization fold)
@@ -95,8 +103,10 @@ internal sealed class ModelRescaler
         for (int g = 0; g < groups.Count; g++)
         {
             var (transform, users) = groups[g];
+            _transforms.Add(transform);
             if (g != keeps)
             {
+                Copies++;
                 string name = NewName($"{users[0].WeightName}.rescaled");
                 Edits.Add(name, tensor.Dims, tensor.DataType, new TensorPiece(tensor, transform.Apply));
                 users.ForEach(u => Rename(u.Node, u.Input, name));

@@ -1,0 +1,158 @@
+using System.CommandLine;
+using System.Text.Json;
+using EquiNorm.Cli.Commands;
+using EquiNorm.Cli.Json;
+using EquiNorm.Onnx;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Cli;
+
+/// <summary>The commands and their options, and the one place where failures become messages and exit codes.</summary>
+internal static class CommandLine
+{
+    /// <summary>Runs the tool.</summary>
+    /// <param name="args">Arguments, without the program's name.</param>
+    /// <param name="streams">Where it writes.</param>
+    /// <param name="cancellation">Cancels it.</param>
+    public static int Run(string[] args, Streams streams, CancellationToken cancellation = default)
+    {
+        var root = new RootCommand("Equi-normalization of ONNX models: the equivalent network of smallest weight norm.")
+        {
+            Rescale(streams, cancellation),
+            Inspect(streams, cancellation),
+            Verify(streams, cancellation),
+        };
+        var parsed = root.Parse(args);
+        bool json = args.Contains("--json");
+        if (parsed.Errors.Count > 0)
+        {
+            string problem = string.Join(" ", parsed.Errors.Select(e => e.Message));
+            return (int)Fail(ExitCode.Usage, $"{problem} See 'equinorm --help' or 'equinorm COMMAND --help'.", json, streams);
+        }
+
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration
+            {
+                Output = streams.Out,
+                Error = streams.Error,
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null, // Program cancels
+            });
+        }
+        catch (Exception e) when (Describe(e) is var (code, message))
+        {
+            return (int)Fail(code, message, json, streams);
+        }
+    }
+
+    private static (ExitCode Code, string Message)? Describe(Exception exception) => exception switch
+    {
+        CliException e => (e.Code, e.Message),
+        OnnxFormatException e => (ExitCode.InvalidModel, e.Message),
+        OperationCanceledException => (ExitCode.Cancelled, "Cancelled. Nothing was written."),
+        _ => null,
+    };
+
+    private static ExitCode Fail(ExitCode code, string message, bool json, Streams streams)
+    {
+        streams.Error.WriteLine($"equinorm: {message}");
+        if (json)
+        {
+            streams.Out.WriteLine(JsonSerializer.Serialize(new FailureDocument(code.ToString(), (int)code, message), Documents.Default.FailureDocument));
+        }
+
+        return code;
+    }
+
+    private static Command Rescale(Streams streams, CancellationToken cancellation)
+    {
+        var input = new Argument<string>("IN.onnx") { Description = "The model." };
+        var output = new Option<string?>("--output", "-o") { Description = "Where the rescaled model goes; may be the model itself.", HelpName = "OUT.onnx" };
+        var norm = Option<double>("--norm", "2", "Exponent p of the norm: 2, 1 or any positive number.", "P", Values.Positive);
+        var tolerance = Option<double>("--tolerance", "1e-8", "Certified relative gap to the optimum at which the solve ends.", "GAP", Values.Positive);
+        var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps.", "N", Values.Count);
+        var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor: none, size (1 / (fan-in fan-out)) or depth:C (c^(p h), h layers above the output).", "none|size|depth:C", Values.Penalty);
+        var order = Option<SweepOrder>("--order", "auto", "Order of updates. Every order ends at the same optimum.", "auto|sequential|jacobi|colored|forward-backward", Values.Order);
+        var exact = new Option<bool>("--exact") { Description = "Powers of two only: scaling is exact, the norm is a little above the optimum." };
+        var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
+        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation, or keep it and rescale its parameters.", "fold|keep", Values.Normalization);
+        var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
+        var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
+        var json = Json();
+        var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
+        {
+            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, threads, dryRun, json,
+        };
+        command.SetAction(p => (int)RescaleCommand.Run(
+            new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
+            {
+                Options = new RescalingOptions
+                {
+                    Tolerance = p.GetValue(tolerance),
+                    MaxSweeps = p.GetValue(sweeps),
+                    Order = p.GetValue(order),
+                    Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
+                },
+                Penalty = p.GetValue(penalty)!,
+                Model = new OnnxOptions { Normalization = p.GetValue(normalization), SharedWeights = p.GetValue(shared) },
+                Freeze = p.GetValue(freeze) ?? [],
+                Threads = p.GetValue(threads),
+                Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
+            },
+            Format(p.GetValue(json)), streams, cancellation));
+        return command;
+    }
+
+    private static Command Inspect(Streams streams, CancellationToken cancellation)
+    {
+        var input = new Argument<string>("IN.onnx") { Description = "The model." };
+        var norm = Option<double>("--norm", "2", "Exponent p of the norm.", "P", Values.Positive);
+        var json = Json();
+        var command = new Command("inspect", "Shows the channel groups of a model, what pins them, and the norms of its layers.") { input, norm, json };
+        command.SetAction(p => (int)InspectCommand.Run(p.GetRequiredValue(input), p.GetValue(norm), Format(p.GetValue(json)), streams, cancellation));
+        return command;
+    }
+
+    private static Command Verify(Streams streams, CancellationToken cancellation)
+    {
+        var first = new Argument<string>("A.onnx") { Description = "The model." };
+        var second = new Argument<string>("B.onnx") { Description = "What should be a rescaling of it." };
+        var json = Json();
+        var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first, second, json };
+        command.SetAction(p => (int)VerifyCommand.Run(p.GetRequiredValue(first), p.GetRequiredValue(second), Format(p.GetValue(json)), streams, cancellation));
+        return command;
+    }
+
+    private static Option<bool> Json() => new("--json") { Description = "One JSON object on standard output instead of text." };
+
+    private static ResultFormat Format(bool json) => json ? ResultFormat.Json : ResultFormat.Text;
+
+    private static Option<T> Option<T>(string name, string missing, string description, string help, ValueReader<T> read) => new(name)
+    {
+        Description = $"{description} [default: {missing}]",
+        HelpName = help,
+        DefaultValueFactory = _ => read(missing, out var value) ? value : throw new InvalidOperationException($"{name}: bad default {missing}."),
+        CustomParser = result =>
+        {
+            string text = result.Tokens.Count > 0 ? result.Tokens[^1].Value : "";
+            if (!read(text, out var value))
+            {
+                result.AddError($"{name}: '{text}' is not a valid {help}.");
+            }
+
+            return value;
+        },
+    };
+}
+
+/// <summary>How results are shown.</summary>
+internal enum ResultFormat
+{
+    /// <summary>For people.</summary>
+    Text,
+
+    /// <summary>One JSON object.</summary>
+    Json,
+}

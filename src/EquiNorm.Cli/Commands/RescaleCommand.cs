@@ -1,0 +1,128 @@
+using System.Diagnostics;
+using System.Text.Json;
+using EquiNorm.Backends.Cpu;
+using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Text;
+using EquiNorm.Model;
+using EquiNorm.Onnx;
+using EquiNorm.Problem;
+using EquiNorm.Solve;
+
+namespace EquiNorm.Cli.Commands;
+
+/// <summary>equinorm rescale: read, solve, write, report.</summary>
+internal static class RescaleCommand
+{
+    /// <summary>Runs the command.</summary>
+    public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, CancellationToken cancellation)
+    {
+        CheckOutput(request);
+        var clock = Stopwatch.StartNew();
+        using var model = OnnxModel.Open(request.Input);
+        using var onnx = model.Analyze(request.Model);
+        var opened = clock.Elapsed;
+        long bytes = model.Length;
+        var outcome = Solve(request, onnx, streams, cancellation) with { Bytes = bytes };
+        outcome = outcome with { Read = opened + outcome.Result.Timings.Read };
+        if (outcome.Result.Scalings is not { } scalings)
+        {
+            throw new CliException(ExitCode.NonFinite, $"{request.Input}: {outcome.Result.Advice}");
+        }
+
+        if (request.Mode == WriteMode.Write)
+        {
+            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, cancellation) };
+        }
+
+        if (format == ResultFormat.Json)
+        {
+            streams.Out.WriteLine(JsonSerializer.Serialize(RescaleJson.Of(outcome), Documents.Default.RescaleDocument));
+        }
+        else
+        {
+            RescaleText.Write(outcome, Page.For(streams));
+        }
+
+        return outcome.ExitCode;
+    }
+
+    // Before any work: an hour of solving must not end in "no such directory".
+    private static void CheckOutput(RescaleRequest request)
+    {
+        if (request.Mode == WriteMode.DryRun)
+        {
+            return;
+        }
+
+        if (string.IsNullOrEmpty(request.Output))
+        {
+            throw new CliException(ExitCode.Usage, "Say where the rescaled model goes with '-o OUT.onnx', or use --dry-run.");
+        }
+
+        string target = Path.GetFullPath(request.Output);
+        if (Directory.Exists(target))
+        {
+            throw new CliException(ExitCode.Usage, $"{request.Output} is a directory; name a file in it.");
+        }
+
+        if (!Directory.Exists(Path.GetDirectoryName(target)))
+        {
+            throw new CliException(ExitCode.Usage, $"The directory of {request.Output} does not exist; create it first.");
+        }
+
+        try
+        {
+            string probe = $"{target}.{Environment.ProcessId:x}-{Guid.NewGuid():N}.tmp";
+            File.Create(probe, 1, FileOptions.DeleteOnClose).Dispose();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        {
+            throw CannotWrite(request.Output, e);
+        }
+    }
+
+    private static RescaleOutcome Solve(RescaleRequest request, OnnxNetwork onnx, Streams streams, CancellationToken cancellation)
+    {
+        var network = Freeze(onnx.Network, request.Freeze);
+        using var tensors = onnx.Bind(network);
+        using var backend = new CpuBackend(request.Threads);
+        using var progress = new ProgressLine(streams);
+        var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
+        var result = RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
+        var identity = Scalings.Identity(network);
+        var surveys = NetworkSurvey.Take(tensors, request.Norm, request.Threads, identity, result.Scalings ?? identity);
+        return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations);
+    }
+
+    private static Network Freeze(Network network, IReadOnlyList<string> names)
+    {
+        try
+        {
+            var full = network.Groups.ToLookup(g => Say.Group(g.Name), g => g.Name);
+            return names.Count == 0 ? network : network.Freeze(names.SelectMany(n => full.Contains(n) ? full[n] : [n]));
+        }
+        catch (NetworkException e)
+        {
+            throw new CliException(ExitCode.Usage, e.Message + " 'equinorm inspect' lists the names.", e);
+        }
+    }
+
+    private static OnnxSaveReport Save(OnnxNetwork onnx, string path, Scalings scalings, CancellationToken cancellation)
+    {
+        try
+        {
+            return onnx.Save(path, scalings, cancellation);
+        }
+        catch (NetworkException e)
+        {
+            throw new CliException(ExitCode.NonFinite, e.Message + " Nothing was written.", e);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw CannotWrite(path, e);
+        }
+    }
+
+    private static CliException CannotWrite(string path, Exception e) =>
+        new(ExitCode.Usage, $"{path} cannot be written: {e.Message} Nothing was written.", e);
+}

@@ -1,0 +1,74 @@
+using EquiNorm.Onnx;
+using EquiNorm.Problem;
+using EquiNorm.Solve;
+
+namespace EquiNorm.Cli.Commands;
+
+/// <summary>Whether the output is written.</summary>
+internal enum WriteMode
+{
+    /// <summary>Yes.</summary>
+    Write,
+
+    /// <summary>No: report only.</summary>
+    DryRun,
+}
+
+/// <summary>What `equinorm rescale` was asked to do.</summary>
+/// <param name="Input">The model.</param>
+/// <param name="Output">The output; null only with <see cref="WriteMode.DryRun"/>.</param>
+/// <param name="Norm">The exponent p.</param>
+internal sealed record RescaleRequest(string Input, string? Output, double Norm)
+{
+    /// <summary>How the problem is solved.</summary>
+    public required RescalingOptions Options { get; init; }
+
+    /// <summary>The penalty.</summary>
+    public required PenaltyChoice Penalty { get; init; }
+
+    /// <summary>How the model is understood.</summary>
+    public required OnnxOptions Model { get; init; }
+
+    /// <summary>Weights and groups to keep.</summary>
+    public IReadOnlyList<string> Freeze { get; init; } = [];
+
+    /// <summary>Threads; 0 for one per processor.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Whether the output is written.</summary>
+    public WriteMode Mode { get; init; }
+}
+
+/// <summary>What has been done.</summary>
+/// <param name="Request">What was asked for.</param>
+/// <param name="Network">The network, with what was asked to be frozen.</param>
+/// <param name="Result">The solve.</param>
+/// <param name="Before">Norms before.</param>
+/// <param name="After">Norms after; the same as before if there are no factors.</param>
+/// <param name="Folded">Normalisations that were folded.</param>
+internal sealed record RescaleOutcome(
+    RescaleRequest Request, Model.Network Network, RescalingResult Result, NetworkSurvey Before, NetworkSurvey After, IReadOnlyList<string> Folded)
+{
+    /// <summary>Opening and analysing the model, and reading its weights once.</summary>
+    public TimeSpan Read { get; init; }
+
+    /// <summary>Applying and writing.</summary>
+    public OnnxSaveReport Saved { get; init; }
+
+    /// <summary>Bytes of the model.</summary>
+    public long Bytes { get; init; }
+
+    /// <summary>Whether there was nothing to rescale.</summary>
+    public bool NothingFree => Network.FreeChannelCount == 0;
+
+    /// <summary>Whether normalisations are folded into the output.</summary>
+    public bool Folds => !NothingFree && Folded.Count > 0;
+
+    /// <summary>What the process returns.</summary>
+    public ExitCode ExitCode => Result.Status switch
+    {
+        RescalingStatus.Converged => ExitCode.Success,
+        RescalingStatus.NonFinite => ExitCode.NonFinite,
+        _ => ExitCode.NotConverged,
+    };
+}

@@ -1,0 +1,153 @@
+using System.Text.Json.Serialization;
+
+namespace EquiNorm.Cli.Json;
+
+// The objects that --json prints, one per run. Numbers that are not finite are null: JSON has none.
+
+/// <summary>Every failure.</summary>
+internal sealed record FailureDocument(string Status, int ExitCode, string Error);
+
+/// <summary>equinorm rescale.</summary>
+internal sealed record RescaleDocument
+{
+    public required string Status { get; init; }
+
+    public required string Message { get; init; }
+
+    public required string Input { get; init; }
+
+    /// <summary>Null if nothing was written (--dry-run).</summary>
+    public string? Output { get; init; }
+
+    public double Norm { get; init; }
+
+    public double Tolerance { get; init; }
+
+    public required string Penalty { get; init; }
+
+    public required string Order { get; init; }
+
+    public bool Exact { get; init; }
+
+    public double Sweeps { get; init; }
+
+    public double? Residual { get; init; }
+
+    public double? GapBound { get; init; }
+
+    public double? ObjectiveBefore { get; init; }
+
+    public double? ObjectiveAfter { get; init; }
+
+    /// <summary>Channels of free groups, frozen ones included: one factor each.</summary>
+    public int Channels { get; init; }
+
+    /// <summary>Free groups.</summary>
+    public int Groups { get; init; }
+
+    public int FrozenChannels { get; init; }
+
+    /// <summary>The first hundred of them.</summary>
+    public required IReadOnlyList<FrozenDocument> Frozen { get; init; }
+
+    public required IReadOnlyList<PinnedDocument> Pinned { get; init; }
+
+    public required IReadOnlyList<string> FoldedNormalizations { get; init; }
+
+    /// <summary>Tensors added because several nodes read one and need different factors.</summary>
+    public int CopiedTensors { get; init; }
+
+    /// <summary>Elements that fell below the smallest number of their storage type.</summary>
+    public long Underflowed { get; init; }
+
+    public required IReadOnlyList<string> Notes { get; init; }
+
+    public required IReadOnlyList<LayerDocument> Layers { get; init; }
+
+    public required string Backend { get; init; }
+
+    public int Threads { get; init; }
+
+    public required SecondsDocument Seconds { get; init; }
+}
+
+internal sealed record PinnedDocument(string Group, int Channels, string Reason);
+
+internal sealed record FrozenDocument(string Group, int Channel, string Reason);
+
+internal sealed record LayerDocument(string Name, IReadOnlyList<int> Shape, double? NormBefore, double? NormAfter);
+
+internal sealed record SecondsDocument(double Read, double Solve, double Apply, double Write);
+
+/// <summary>equinorm inspect.</summary>
+internal sealed record InspectDocument
+{
+    public required string Input { get; init; }
+
+    public double Norm { get; init; }
+
+    public double? Residual { get; init; }
+
+    public double? Objective { get; init; }
+
+    public int Channels { get; init; }
+
+    public int DeadChannels { get; init; }
+
+    public required IReadOnlyList<GroupDocument> Groups { get; init; }
+
+    public required IReadOnlyList<InspectedLayerDocument> Layers { get; init; }
+
+    public required IReadOnlyList<string> FoldedNormalizations { get; init; }
+
+    public required IReadOnlyList<string> Notes { get; init; }
+}
+
+internal sealed record GroupDocument(
+    string Name, int Channels, string? PinnedBecause, double? Residual, IReadOnlyList<string> Sources, IReadOnlyList<string> Sinks);
+
+internal sealed record InspectedLayerDocument(string Name, IReadOnlyList<int> Shape, string Type, double? Norm);
+
+/// <summary>equinorm verify.</summary>
+internal sealed record VerifyDocument
+{
+    public required string Status { get; init; }
+
+    public bool Same { get; init; }
+
+    public double? MaxDeviation { get; init; }
+
+    /// <summary>The tensor explained worst, in units of its tolerance.</summary>
+    public string? Tensor { get; init; }
+
+    public double? Tolerance { get; init; }
+
+    public string? Reason { get; init; }
+
+    public int Tensors { get; init; }
+
+    public int RescaledChannels { get; init; }
+
+    public int UndeterminedChannels { get; init; }
+
+    public double? SmallestFactor { get; init; }
+
+    public double? LargestFactor { get; init; }
+
+    public double Seconds { get; init; }
+}
+
+/// <summary>Serialisers made at compile time: no reflection at startup.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, GenerationMode = JsonSourceGenerationMode.Serialization)]
+[JsonSerializable(typeof(FailureDocument))]
+[JsonSerializable(typeof(RescaleDocument))]
+[JsonSerializable(typeof(InspectDocument))]
+[JsonSerializable(typeof(VerifyDocument))]
+internal sealed partial class Documents : JsonSerializerContext;
+
+/// <summary>Numbers that JSON can hold.</summary>
+internal static class JsonNumber
+{
+    /// <summary>The number, or null if it is not finite.</summary>
+    public static double? Finite(double? value) => value is { } v && double.IsFinite(v) ? v : null;
+}

@@ -1,0 +1,69 @@
+using EquiNorm.Cli.Commands;
+using EquiNorm.Model;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Cli.Json;
+
+/// <summary>The outcome of `equinorm rescale` as its JSON object.</summary>
+internal static class RescaleJson
+{
+    private const int MostFrozen = 100;
+
+    /// <summary>Makes the object.</summary>
+    public static RescaleDocument Of(RescaleOutcome outcome)
+    {
+        var (request, network, result) = (outcome.Request, outcome.Network, outcome.Result);
+        var free = network.Groups.Where(g => !g.IsPinned && g.Count > 0).ToList();
+        return new RescaleDocument
+        {
+            Status = result.Status.ToString(),
+            Message = outcome.NothingFree ? RescaleOutcomeText.NothingFree : result.Advice,
+            Input = request.Input,
+            Output = request.Mode == WriteMode.Write ? request.Output : null,
+            Norm = request.Norm,
+            Tolerance = request.Options.Tolerance,
+            Penalty = request.Penalty.Name,
+            Order = Values.Name(result.Order),
+            Exact = request.Options.Factors == FactorSet.PowersOfTwo,
+            Sweeps = result.Sweeps,
+            Residual = JsonNumber.Finite(result.Residual),
+            GapBound = JsonNumber.Finite(result.GapBound),
+            ObjectiveBefore = JsonNumber.Finite(result.ObjectiveBefore),
+            ObjectiveAfter = JsonNumber.Finite(result.Objective),
+            Channels = network.FreeChannelCount,
+            Groups = free.Count,
+            FrozenChannels = result.Frozen.Count,
+            Frozen = [.. result.Frozen.Take(MostFrozen).Select(f => new FrozenDocument(f.Group.Name, f.Channel, f.Reason.ToString()))],
+            Pinned = [.. RescaleOutcomeText.Pinned(network).Select(g => new PinnedDocument(g.Name, g.Count, g.PinnedBecause!))],
+            FoldedNormalizations = outcome.Folds ? outcome.Folded : [],
+            CopiedTensors = outcome.Saved.Copies,
+            Underflowed = outcome.Saved.Underflowed,
+            Notes = network.Notes,
+            Layers = [.. Layers(outcome)],
+            Backend = result.Backend,
+            Threads = result.Threads,
+            Seconds = new SecondsDocument(
+                outcome.Read.TotalSeconds, result.Timings.Solve.TotalSeconds, outcome.Saved.Apply.TotalSeconds, outcome.Saved.Write.TotalSeconds),
+        };
+    }
+
+    private static IEnumerable<LayerDocument> Layers(RescaleOutcome outcome) =>
+        outcome.Network.Weights.Where(w => w.Role == WeightRole.Weight).Select(w => new LayerDocument(
+            w.Name, [w.Layout.Outputs, w.Layout.InputsPerGroup, w.Layout.Kernel],
+            JsonNumber.Finite(outcome.Before.WeightNorms[w.Index]), JsonNumber.Finite(outcome.After.WeightNorms[w.Index])));
+}
+
+/// <summary>What both forms of the report say.</summary>
+internal static class RescaleOutcomeText
+{
+    /// <summary>Said when every group is pinned.</summary>
+    public const string NothingFree = "Nothing is free in this network: every channel group is pinned, so there is nothing to rescale. The output is the input.";
+
+    /// <summary>The pinned groups of a network that are worth a mention: those that a weight reads or writes.</summary>
+    public static IEnumerable<ChannelGroup> Pinned(Network network)
+    {
+        var touched = network.Weights.Where(w => w.Role == WeightRole.Weight)
+            .SelectMany(w => w.Outputs.Ranges.Concat(w.Inputs.Ranges)).Select(r => r.Group).ToHashSet();
+        return network.Groups.Where(g => g.IsPinned && touched.Contains(g.Index));
+    }
+}

@@ -1,0 +1,87 @@
+using System.Globalization;
+using EquiNorm.Onnx;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Cli;
+
+/// <summary>Reads the value of an option from its text; false if the text says nothing sensible.</summary>
+internal delegate bool ValueReader<T>(string text, out T value);
+
+/// <summary>Readers of option values. Numbers have a point on every machine.</summary>
+internal static class Values
+{
+    /// <summary>Any positive finite number.</summary>
+    public static bool Positive(string text, out double value) =>
+        double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && value > 0;
+
+    /// <summary>1, 2, 3 ...</summary>
+    public static bool Count(string text, out int value) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value > 0;
+
+    /// <summary>0 (all processors) to 1024.</summary>
+    public static bool Threads(string text, out int value) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value <= 1024;
+
+    /// <summary>none, size, depth:C.</summary>
+    public static bool Penalty(string text, out PenaltyChoice value)
+    {
+        value = new PenaltyChoice(text, WeightPenalty.Uniform);
+        if (text == "size")
+        {
+            value = value with { Penalty = WeightPenalty.Size };
+        }
+        else if (text.StartsWith("depth:", StringComparison.Ordinal) && Positive(text[6..], out double c))
+        {
+            value = value with { Penalty = WeightPenalty.Depth(c) };
+        }
+        else
+        {
+            return text == "none";
+        }
+
+        return true;
+    }
+
+    /// <summary>The orders by their names on the command line.</summary>
+    public static bool Order(string text, out SweepOrder value) => Choose(text, out value,
+        ("auto", SweepOrder.Auto), ("sequential", SweepOrder.Sequential), ("jacobi", SweepOrder.Jacobi), ("colored", SweepOrder.Colored),
+        ("forward-backward", SweepOrder.ForwardBackward));
+
+    /// <summary>fold, keep.</summary>
+    public static bool Normalization(string text, out NormalizationHandling value) =>
+        Choose(text, out value, ("fold", NormalizationHandling.Fold), ("keep", NormalizationHandling.Keep));
+
+    /// <summary>tie, copy.</summary>
+    public static bool Shared(string text, out SharedWeightHandling value) =>
+        Choose(text, out value, ("tie", SharedWeightHandling.Tie), ("copy", SharedWeightHandling.Copy));
+
+    /// <summary>The name of an order on the command line.</summary>
+    public static string Name(SweepOrder order) => order switch
+    {
+        SweepOrder.Sequential => "sequential",
+        SweepOrder.Jacobi => "jacobi",
+        SweepOrder.Colored => "colored",
+        SweepOrder.ForwardBackward => "forward-backward",
+        _ => "auto",
+    };
+
+    private static bool Choose<T>(string text, out T value, params ReadOnlySpan<(string Name, T Value)> choices)
+    {
+        foreach (var (name, choice) in choices)
+        {
+            if (name == text)
+            {
+                value = choice;
+                return true;
+            }
+        }
+
+        value = choices[0].Value;
+        return false;
+    }
+}
+
+/// <summary>A penalty as it was asked for.</summary>
+/// <param name="Name">Its text.</param>
+/// <param name="Penalty">The penalty.</param>
+internal sealed record PenaltyChoice(string Name, WeightPenalty Penalty);

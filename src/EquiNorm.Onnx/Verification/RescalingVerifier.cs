@@ -1,0 +1,72 @@
+using EquiNorm.Model;
+using EquiNorm.Onnx.Analysis;
+
+namespace EquiNorm.Onnx.Verification;
+
+/// <summary>
+/// Proves that a model is a rescaling of another, from the two files alone: the graphs are compared node by node, normalisations that can
+/// be folded are folded on both sides, one positive factor per channel is recovered from the weights, and every weight, bias and
+/// normalisation parameter is held against it. Channels that the graph pins must have factor 1.
+/// </summary>
+public static class RescalingVerifier
+{
+    /// <summary>Compares two models.</summary>
+    /// <param name="a">The model.</param>
+    /// <param name="b">What should be a rescaling of it.</param>
+    /// <param name="cancellation">Cancels the comparison.</param>
+    /// <exception cref="OnnxFormatException">A model is not valid.</exception>
+    public static VerificationReport Verify(OnnxModel a, OnnxModel b, CancellationToken cancellation = default)
+    {
+        var (analysisA, analysisB) = (Analyze(a), Analyze(b));
+        var (graphA, graphB) = (CanonicalGraph.Of(analysisA), CanonicalGraph.Of(analysisB));
+        var network = analysisA.Builder.Build();
+        var report = new VerificationReport
+        {
+            Channels = network.ChannelCount,
+            FoldedNormalizations = (analysisA.Folding.All.Count, analysisB.Folding.All.Count),
+        };
+        if (new GraphComparer(graphA, graphB).Difference() is { } difference)
+        {
+            return report with { Reason = difference };
+        }
+
+        cancellation.ThrowIfCancellationRequested();
+        var parameters = ParameterList.Pair(graphA, graphB, network);
+        var recovery = FactorRecovery.Run(network, parameters);
+        var tensors = new TensorDeviation[parameters.Count];
+        Parallel.For(0, tensors.Length, new ParallelOptions { CancellationToken = cancellation },
+            n => tensors[n] = ParameterCheck.Run(parameters[n], recovery.Factors));
+        var worst = tensors.Length == 0 ? null : tensors.MaxBy(t => t.Deviation / t.Tolerance);
+        var factors = network.Groups.Where(g => !g.IsPinned).SelectMany(g => recovery.Factors.Skip(g.FirstChannel).Take(g.Count)).ToList();
+        return report with
+        {
+            Tensors = tensors,
+            Worst = worst,
+            Reason = Reason(worst, network, recovery),
+            RescaledChannels = factors.Count(f => Math.Abs(f - 1) > TensorDeviation.ToleranceOf(ElementType.Float32)),
+            UndeterminedChannels = recovery.Undetermined,
+            SmallestFactor = factors.DefaultIfEmpty(1).Min(),
+            LargestFactor = factors.DefaultIfEmpty(1).Max(),
+        };
+    }
+
+    // Each use of a shared tensor may have factors of its own: the file decides whether it has.
+    private static GraphAnalysis Analyze(OnnxModel model)
+    {
+        var analysis = new GraphAnalysis(model.Layout, new OnnxOptions { SharedWeights = SharedWeightHandling.Copy });
+        analysis.Run();
+        return analysis;
+    }
+
+    private static string? Reason(TensorDeviation? worst, Network network, FactorRecovery recovery)
+    {
+        if (recovery.NegativeChannel >= 0)
+        {
+            var group = network.Groups.Last(g => g.FirstChannel <= recovery.NegativeChannel && g.Count > 0);
+            return $"channel {recovery.NegativeChannel - group.FirstChannel} of '{group.Name}' has a negative factor";
+        }
+
+        return worst is null || worst.IsExplained ? null : FormattableString.Invariant(
+            $"tensor '{worst.Name}' is not explained by factors per channel: element {worst.Element} should be {worst.Expected:G9} and is {worst.Found:G9} (relative deviation {worst.Deviation:G3}, {worst.ElementType} allows {worst.Tolerance:G3})");
+    }
+}

@@ -1,0 +1,252 @@
+using System.Text.Json;
+using EquiNorm.Testing;
+using EquiNorm.Testing.Onnx;
+using NUnit.Framework;
+
+namespace EquiNorm.Cli.Tests;
+
+[TestFixture]
+internal sealed class RescaleTests
+{
+    private static readonly string[] Keys =
+    [
+        "status", "norm", "sweeps", "residual", "gapBound", "objectiveBefore", "objectiveAfter", "channels", "groups", "frozenChannels",
+        "pinned", "backend", "threads", "seconds",
+    ];
+
+    [Test]
+    public void Json_is_one_object_with_every_key()
+    {
+        using var directory = new TemporaryDirectory();
+        var run = Tool.Run("rescale", new ResidualModel().Save(directory["in.onnx"]), "-o", directory["out.onnx"], "--json");
+        var json = run.Json;
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero);
+            Assert.That(run.Error, Is.Empty);
+            Assert.That(json.ValueKind, Is.EqualTo(JsonValueKind.Object));
+            Assert.That(json.EnumerateObject().Select(p => p.Name), Is.SupersetOf(Keys));
+            Assert.That(json.GetProperty("seconds").EnumerateObject().Select(p => p.Name), Is.EqualTo(["read", "solve", "apply", "write"]));
+            Assert.That(json.GetProperty("pinned")[0].EnumerateObject().Select(p => p.Name), Is.SupersetOf(["group", "reason"]));
+            Assert.That(json.GetProperty("status").GetString(), Is.EqualTo("Converged"));
+            Assert.That(json.GetProperty("channels").GetInt32(), Is.EqualTo(8), "the stream and the inside of the block");
+            Assert.That(json.GetProperty("groups").GetInt32(), Is.EqualTo(2));
+            Assert.That(json.GetProperty("gapBound").GetDouble(), Is.LessThanOrEqualTo(1e-8));
+            Assert.That(json.GetProperty("objectiveAfter").GetDouble(), Is.LessThan(json.GetProperty("objectiveBefore").GetDouble()));
+            Assert.That(json.GetProperty("pinned").EnumerateArray().Select(p => p.GetProperty("group").GetString()), Is.EquivalentTo(["image", "scores"]));
+        });
+    }
+
+    [TestCase("rescale missing.onnx -o out.onnx --json", 3)]
+    [TestCase("rescale --json --norm x", 2)]
+    [TestCase("verify missing.onnx missing.onnx --json", 3)]
+    public void Json_is_one_object_when_the_run_fails_too(string line, int code)
+    {
+        var run = Tool.Run(line.Split(' '));
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.EqualTo(code));
+            Assert.That(run.Json.GetProperty("exitCode").GetInt32(), Is.EqualTo(code));
+            Assert.That(run.Json.GetProperty("error").GetString(), Is.Not.Empty);
+        });
+    }
+
+    [Test]
+    public void The_objective_is_that_of_the_written_file()
+    {
+        using var directory = new TemporaryDirectory();
+        var run = Tool.Run("rescale", new ResidualModel().Save(directory["in.onnx"]), "-o", directory["out.onnx"], "--json");
+        var after = Tool.Run("inspect", directory["out.onnx"], "--json").Json;
+        Assert.Multiple(() =>
+        {
+            Assert.That(after.GetProperty("objective").GetDouble(), Is.EqualTo(run.Json.GetProperty("objectiveAfter").GetDouble()).Within(1e-6).Percent);
+            Assert.That(after.GetProperty("residual").GetDouble(), Is.LessThan(1e-3));
+            Assert.That(after.GetProperty("foldedNormalizations").GetArrayLength(), Is.Zero);
+        });
+    }
+
+    [Test]
+    public void A_dry_run_writes_nothing()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new DenseModel().Save(directory["in.onnx"]);
+        byte[] before = File.ReadAllBytes(model);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], "--dry-run", "--json");
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero);
+            Assert.That(run.Json.GetProperty("output").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(Tool.Left(directory, "in.onnx"), Is.Empty);
+            Assert.That(File.ReadAllBytes(model), Is.EqualTo(before));
+            Assert.That(Tool.Run("rescale", model, "--dry-run").ExitCode, Is.Zero, "no output is needed");
+        });
+    }
+
+    [Test]
+    public void With_nothing_free_the_output_is_the_input()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new DenseModel { Activation = "Sigmoid" }.Save(directory["in.onnx"]);
+        var json = Tool.Run("rescale", model, "-o", directory["a.onnx"], "--json");
+        var text = Tool.Run("rescale", model, "-o", directory["b.onnx"]);
+        Assert.Multiple(() =>
+        {
+            Assert.That((json.ExitCode, text.ExitCode), Is.EqualTo((0, 0)));
+            Assert.That(json.Json.GetProperty("channels").GetInt32(), Is.Zero);
+            Assert.That(json.Json.GetProperty("message").GetString(), Does.Contain("Nothing is free"));
+            Assert.That(text.Out, Does.Contain("Nothing is free").And.Contain("Sigmoid"));
+            Assert.That(File.ReadAllBytes(directory["a.onnx"]), Is.EqualTo(File.ReadAllBytes(model)));
+            Assert.That(File.ReadAllBytes(directory["b.onnx"]), Is.EqualTo(File.ReadAllBytes(model)));
+        });
+    }
+
+    [Test]
+    public void The_output_may_be_the_input()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new ResidualModel().Save(directory["in.onnx"]);
+        File.Copy(model, directory["copy.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", model);
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero);
+            Assert.That(File.ReadAllBytes(model), Is.Not.EqualTo(File.ReadAllBytes(directory["copy.onnx"])));
+            Assert.That(Tool.Run("verify", directory["copy.onnx"], model).ExitCode, Is.Zero);
+            Assert.That(Tool.Left(directory, "in.onnx", "copy.onnx"), Is.Empty);
+        });
+    }
+
+    [TestCase("--norm", "1")]
+    [TestCase("--norm", "3.5")]
+    [TestCase("--penalty", "size")]
+    [TestCase("--penalty", "depth:1.2")]
+    [TestCase("--order", "sequential")]
+    [TestCase("--order", "jacobi")]
+    [TestCase("--order", "colored")]
+    [TestCase("--batch-norm", "keep")]
+    [TestCase("--threads", "1")]
+    public void Every_option_gives_a_rescaling(string option, string value)
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new ResidualModel().Save(directory["in.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], option, value, "--json");
+        var verified = Tool.Run("verify", model, directory["out.onnx"], "--json");
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero, run.Out + run.Error);
+            Assert.That(verified.Json.GetProperty("same").GetBoolean(), Is.True, verified.Out);
+            Assert.That(verified.Json.GetProperty("maxDeviation").GetDouble(), Is.LessThan(1e-6));
+            Assert.That(verified.Json.GetProperty("rescaledChannels").GetInt32(), Is.Positive);
+        });
+    }
+
+    [Test]
+    public void Exact_factors_leave_no_deviation_at_all()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new DenseModel().Rescale(0, 2, 37).Rescale(1, 0, 0.003f).Save(directory["in.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], "--exact", "--json");
+        var verified = Tool.Run("verify", model, directory["out.onnx"], "--json");
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero);
+            Assert.That(verified.Json.GetProperty("maxDeviation").GetDouble(), Is.Zero);
+            Assert.That(verified.Json.GetProperty("rescaledChannels").GetInt32(), Is.Positive);
+        });
+    }
+
+    [Test]
+    public void Exact_says_that_folding_rounds()
+    {
+        using var directory = new TemporaryDirectory();
+        string dense = new DenseModel().Save(directory["dense.onnx"]), residual = new ResidualModel().Save(directory["residual.onnx"]);
+        Assert.That(Tool.Run("rescale", dense, "--dry-run", "--exact").Out, Does.Contain("power of two").And.Not.Contain("Folding"));
+        Assert.That(Tool.Run("rescale", residual, "--dry-run", "--exact").Out, Does.Contain("--batch-norm keep"));
+    }
+
+    [Test]
+    public void The_number_of_threads_does_not_change_a_bit()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new ResidualModel().Save(directory["in.onnx"]);
+        Tool.Run("rescale", model, "-o", directory["1.onnx"], "--threads", "1");
+        Tool.Run("rescale", model, "-o", directory["3.onnx"], "--threads", "3");
+        Assert.That(File.ReadAllBytes(directory["3.onnx"]), Is.EqualTo(File.ReadAllBytes(directory["1.onnx"])));
+    }
+
+    // Two biases share one tensor and need different factors: one gets a copy. A tiny element is divided below what float32 can hold.
+    [Test]
+    public void Copies_and_underflows_are_counted()
+    {
+        using var directory = new TemporaryDirectory();
+        var model = new OnnxModelWriter().Input("x", -1, 1).Output("y", -1, 1)
+            .Floats("a", [1, 2], [1e10f, 1e10f]).Floats("b", [2, 2], [1e10f, 1e-42f, 1e-42f, 1e10f]).Floats("c", [2, 1], [1e-15f, 1e-15f]).Floats("s", [2], [1, 2])
+            .Node("Gemm", ["x", "a", "s"], ["h"]).Node("Relu", ["h"], ["i"]).Node("Gemm", ["i", "b", "s"], ["j"]).Node("Relu", ["j"], ["k"])
+            .Node("MatMul", ["k", "c"], ["y"]);
+        string path = model.Save(directory["in.onnx"]);
+        var json = Tool.Run("rescale", path, "-o", directory["out.onnx"], "--json");
+        var text = Tool.Run("rescale", path, "-o", directory["out.onnx"]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(json.ExitCode, Is.Zero, json.Error);
+            Assert.That(json.Json.GetProperty("copiedTensors").GetInt32(), Is.EqualTo(1));
+            Assert.That(json.Json.GetProperty("underflowed").GetInt64(), Is.EqualTo(2));
+            Assert.That(text.Out, Does.Contain("1 tensor that").And.Contain("2 elements became zero"));
+            Assert.That(Tool.Run("verify", path, directory["out.onnx"]).ExitCode, Is.Zero);
+        });
+    }
+
+    [Test]
+    public void Freezing_keeps_a_weight_and_says_so()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new DenseModel().Save(directory["in.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], "--freeze", "w0", "--json");
+        Assert.That(run.Json.GetProperty("pinned").EnumerateArray().Select(p => p.GetProperty("reason").GetString()), Has.Some.Contain("w0"));
+        Assert.That(run.Json.GetProperty("channels").GetInt32(), Is.EqualTo(DenseModel.Widths[2]));
+    }
+
+    [TestCase(80)]
+    [TestCase(120)]
+    public void Text_fits_its_width_and_has_no_escape_codes(int width)
+    {
+        using var directory = new TemporaryDirectory();
+        var model = new DenseModel();
+        Array.Clear(model.Weights[0], 4, 4); // channel 1 is dead
+        var run = Tool.Run(width, ["rescale", model.Save(directory["in.onnx"]), "-o", directory["out.onnx"]]);
+        string[] lines = run.Out.Split('\n');
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.Out, Does.Not.Contain('\x1b'));
+            Assert.That(lines.Where(l => l.Length > width && !l.Contains(directory.Path, StringComparison.Ordinal)), Is.Empty);
+            Assert.That(run.Out, Does.Contain("w0").And.Contain("w2").And.Contain("certified").And.Contain("1 dead channel").And.Contain("equinorm verify"));
+            Assert.That(run.Error, Is.Empty);
+        });
+    }
+
+    [Test]
+    public void A_terminal_gets_the_same_words_in_colour()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new DenseModel().Save(directory["in.onnx"]);
+        using var output = new StringWriter();
+        int code = CommandLine.Run(["rescale", model, "--dry-run"], new Streams(output, TextWriter.Null) { Colors = true, Width = 100 });
+        Assert.That(code, Is.Zero);
+        Assert.That(output.ToString(), Does.Contain('\x1b').And.Contain("w0").And.Contain("certified"));
+    }
+
+    [Test]
+    public void Long_tables_are_cut()
+    {
+        using var directory = new TemporaryDirectory();
+        var model = new OnnxModelWriter().Input("v0", -1, 2).Output("v40", -1, 2);
+        for (int n = 0; n < 40; n++)
+        {
+            model.Floats($"w{n}", [2, 2], DenseModel.Values(n, 4)).Node("MatMul", [$"v{n}", $"w{n}"], [$"v{n + 1}"]);
+        }
+
+        var run = Tool.Run("rescale", model.Save(directory["in.onnx"]), "--dry-run");
+        Assert.That(run.Out, Does.Contain("w24").And.Contain("… 15 more layers"));
+        Assert.That(run.Out, Does.Not.Contain("w25 "));
+    }
+}
