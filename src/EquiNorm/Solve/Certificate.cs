@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Backends;
 using EquiNorm.Plan;
 
@@ -138,6 +139,7 @@ internal sealed class Certificate
     }
 
     // Sets rho of the group's channels; false if some channel cannot be balanced.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool Balance(CertificateOrder order, int group, double logObjective, ref double s, ref double t)
     {
         var channels = _plan.Groups[group].Group;
@@ -183,6 +185,7 @@ internal sealed class Certificate
     }
 
     // Adds the flow through one weight at each live channel of a group, relative to F.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void AddFlow(SegmentRef incident, Axis axis, double logObjective, bool probed, double[] flow)
     {
         var other = axis == Axis.Output ? Axis.Input : Axis.Output;

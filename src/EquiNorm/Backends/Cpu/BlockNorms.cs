@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
 
 namespace EquiNorm.Backends.Cpu;
@@ -116,6 +117,7 @@ internal sealed unsafe class BlockNorms
 
     private int Mover(int group) => _plan.Groups[group].Group.IsPinned ? -1 : group;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private double Dot(AxisSegment segment, Axis axis, double* sums)
     {
         var factors = _factors.Of(axis);

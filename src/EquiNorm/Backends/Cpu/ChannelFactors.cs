@@ -1,4 +1,4 @@
-using System.Numerics;
+using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
 
 namespace EquiNorm.Backends.Cpu;
@@ -123,6 +123,7 @@ internal sealed unsafe class ChannelFactors
     }
 
     /// <summary>Centres v, recomputes x, and makes every sum over the group stale.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Commit(int group)
     {
         var first = _plan.Groups[group].Group.FirstChannel;
@@ -156,21 +157,11 @@ internal sealed unsafe class ChannelFactors
         }
     }
 
+    // The runtime's vector exponential is compiled without optimisation when it is first met; the scalar one is native code from the start.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Exponentials(int first, int count, double centre)
     {
-        var c = first;
-        var end = first + count;
-        var shift = new Vector<double>(centre);
-        for (; c <= end - Vector<double>.Count; c += Vector<double>.Count)
-        {
-            var v = Vector.Load(Logs + c) - shift;
-            var x = Vector.Exp(v);
-            v.Store(Logs + c);
-            x.Store(X + c);
-            (Vector<double>.One / x).Store(InverseX + c);
-        }
-
-        for (; c < end; c++)
+        for (var c = first; c < first + count; c++)
         {
             Logs[c] -= centre;
             X[c] = Math.Exp(Logs[c]);

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
 
 namespace EquiNorm.Backends.Cpu;
@@ -8,6 +9,10 @@ namespace EquiNorm.Backends.Cpu;
 /// p u += (log b - log a) / 2. For the groups around a depthwise weight with energies e, incoming r and outgoing g, both without their own
 /// factors: r x_A = e x_B / x_A = g / x_B = (r e g)^(1/3).
 /// </summary>
+/// <remarks>
+/// A solve is over before the runtime would recompile a loop that it met for the first time: loops over channels ask for optimised code
+/// at once (a half sweep of 15x500 took 2.7 ms in the runtime's first tier, 1.1 ms optimised).
+/// </remarks>
 internal sealed unsafe class ChannelUpdate
 {
     // exp(-500) of the largest term is far below the last bit of a sum, yet far from underflow.
@@ -65,6 +70,7 @@ internal sealed unsafe class ChannelUpdate
         return largest / _plan.Problem.Norm;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private double Single(int group, Mode mode)
     {
         var count = _plan.Groups[group].Group.Count;
@@ -72,8 +78,8 @@ internal sealed unsafe class ChannelUpdate
         var live = _factors.Live(group);
         var incoming = _incoming.AsSpan(0, count);
         var outgoing = _outgoing.AsSpan(0, count);
-        LogSums(group, Axis.Output, incoming);
-        LogSums(group, Axis.Input, outgoing);
+        var a = AddUp(group, Axis.Output, incoming);
+        var b = AddUp(group, Axis.Input, outgoing);
         var reference = _factors.Reference(group);
         double largest = 0;
         for (var c = 0; c < count; c++)
@@ -83,8 +89,10 @@ internal sealed unsafe class ChannelUpdate
                 continue;
             }
 
-            // log b - log a, with the channel's own factor put back in.
-            var difference = outgoing[c] - incoming[c] - 2 * (reference + logs[c]);
+            // log b - log a, with the channel's own factor put back in. One logarithm of the ratio where it is in range.
+            var ratio = a.IsLinear && b.IsLinear ? outgoing[c] / incoming[c] : 0;
+            var difference = (ratio > 0 && double.IsFinite(ratio) ? Math.Log(ratio) + b.Offset - a.Offset : b.Log(outgoing[c]) - a.Log(incoming[c]))
+                - 2 * (reference + logs[c]);
             if (!double.IsFinite(difference))
             {
                 continue; // a side whose energies all vanish in float64 says nothing
@@ -100,6 +108,7 @@ internal sealed unsafe class ChannelUpdate
         return largest;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private double Pair(UpdateUnit unit, Mode mode)
     {
         var front = _plan.Groups[unit.Group].Group;
@@ -113,13 +122,13 @@ internal sealed unsafe class ChannelUpdate
         var scale = _weights[unit.Depthwise].LogScale;
         var incoming = _incoming.AsSpan(0, front.Count);
         var outgoing = _outgoing.AsSpan(0, front.Count);
-        LogSums(unit.Group, Axis.Output, incoming);
-        LogSums(unit.Behind, Axis.Input, outgoing);
+        var into = AddUp(unit.Group, Axis.Output, incoming);
+        var from = AddUp(unit.Behind, Axis.Input, outgoing);
         double largest = 0;
         for (var c = 0; c < front.Count; c++)
         {
             var e = Math.Log(energies[c]) + scale;
-            var (r, g) = (incoming[c], outgoing[c]);
+            var (r, g) = (into.Log(incoming[c]), from.Log(outgoing[c]));
             var a = frontLive[c] ? frontReference + frontLogs[c] : 0;
             var b = behindLive[c] ? behindReference + behindLogs[c] : 0;
             if (frontLive[c] && double.IsFinite(r + e))
@@ -159,24 +168,24 @@ internal sealed unsafe class ChannelUpdate
         return largest;
     }
 
-    // The logarithm of each channel's sums on one side, penalties and references included, its own factor not.
-    private void LogSums(int group, Axis axis, Span<double> logs)
+    // Each channel's sum on one side, penalties and references included, its own factor not.
+    private Scale AddUp(int group, Axis axis, Span<double> sums)
     {
         var highest = CollectTerms(group, axis);
         var first = _plan.Groups[group].Group.FirstChannel;
-        logs.Clear();
+        sums.Clear();
         if (_terms.TrueForAll(t => highest - t.LogScale <= LargestSpread))
         {
             foreach (var term in _terms)
             {
-                AddTerm(term, Math.Exp(term.LogScale - highest), first, logs);
+                AddTerm(term, Math.Exp(term.LogScale - highest), first, sums);
             }
 
-            Logarithm(logs, highest);
-            return;
+            return new Scale(IsLinear: true, highest);
         }
 
-        LogSumsOfFarApartTerms(first, logs);
+        LogSumsOfFarApartTerms(first, sums);
+        return new Scale(IsLinear: false, 0);
     }
 
     // Penalties that differ by more than float64 can hold: per channel, relative to the largest term.
@@ -242,6 +251,7 @@ internal sealed unsafe class ChannelUpdate
         return highest;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddTerm(in Term term, double scale, int first, Span<double> sums)
     {
         var segment = term.Segment;
@@ -275,22 +285,10 @@ internal sealed unsafe class ChannelUpdate
         }
     }
 
-    private static void Logarithm(Span<double> sums, double offset)
+    /// <summary>What numbers mean: exp(offset) times themselves, or logarithms.</summary>
+    private readonly record struct Scale(bool IsLinear, double Offset)
     {
-        fixed (double* start = sums)
-        {
-            var n = 0;
-            var offsets = new Vector<double>(offset);
-            for (; n <= sums.Length - Vector<double>.Count; n += Vector<double>.Count)
-            {
-                (Vector.Log(Vector.Load(start + n)) + offsets).Store(start + n);
-            }
-
-            for (; n < sums.Length; n++)
-            {
-                start[n] = Math.Log(start[n]) + offset;
-            }
-        }
+        public double Log(double number) => IsLinear ? Math.Log(number) + Offset : number;
     }
 
     /// <summary>One vector of sums that contributes to a group.</summary>

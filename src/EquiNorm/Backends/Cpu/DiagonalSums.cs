@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace EquiNorm.Backends.Cpu;
 
 /// <summary>
@@ -21,6 +23,7 @@ internal static unsafe class DiagonalSums
         Multiply(weight, work.Opposite, work.Start, tile);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Multiply(CpuWeight weight, SumVectors vectors, int start, in Tile tile)
     {
         if (vectors.Sums == 0)

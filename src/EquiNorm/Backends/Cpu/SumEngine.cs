@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
 
 namespace EquiNorm.Backends.Cpu;
@@ -94,6 +95,7 @@ internal sealed unsafe class SumEngine
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Prepare(out int items, out long edges)
     {
         items = 0;
@@ -194,6 +196,7 @@ internal sealed unsafe class SumEngine
     }
 
     // Where the factors and sums of a tile lie; partial sums go to the tile's band or stripe.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static TileSums Vectors(in SumWork work, in Tile tile)
     {
         var blocks = work.Weight.Blocks;
@@ -288,6 +291,7 @@ internal sealed unsafe class SumEngine
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddUp(SumVectors vectors, double* partials, int parts, int length, int first, int count)
     {
         if (vectors.Sums == 0 || first >= length)

@@ -1,5 +1,6 @@
 // The vectors that go with the sums over a tile: one or two pairs (factor, sums) in each direction, in one read. The
 // second pair serves passes that weigh the same energies in two ways.
+using System.Runtime.CompilerServices;
 
 namespace EquiNorm.Backends.Cpu;
 
@@ -31,6 +32,7 @@ internal unsafe struct TileSums
     public readonly int Axpys => InnerSums is null ? 0 : InnerSums2 is null ? 1 : 2;
 
     /// <summary>The same sums, for the tile that begins <paramref name="rows"/> and <paramref name="columns"/> further on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly TileSums Offset(int rows, int columns) => new()
     {
         InnerFactor = Move(InnerFactor, columns),
@@ -43,5 +45,6 @@ internal unsafe struct TileSums
         InnerSums2 = Move(InnerSums2, columns),
     };
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static double* Move(double* vector, int count) => vector is null ? null : vector + count;
 }

@@ -25,7 +25,7 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     // Spinning costs the core to others, blocking costs a wake-up. The caller never waits for a wake-up, only for items that
     // were claimed: an empty two-item run takes 0.3 microseconds whether the worker spins or sleeps (2 cores, both loaded).
-    private static readonly long SpinTicks = System.Diagnostics.Stopwatch.Frequency * 15 / 1_000_000;
+    private static readonly long SpinTicks = System.Diagnostics.Stopwatch.Frequency * 150 / 1_000_000;
 
     private readonly Thread[] _workers;
     private readonly object _gate = new();
