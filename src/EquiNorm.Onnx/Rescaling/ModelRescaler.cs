@@ -128,13 +128,8 @@ internal sealed class ModelRescaler
             return new RescaleTransform(use.Tensor.Name, use.Tensor.DataType.ElementType()!.Value, layout, _scalings.FactorsOf(weight.Inputs), [1]);
         }
 
-        var output = _scalings.FactorsOf(weight.Outputs);
-        for (int o = 0; o < weight.OutputScale.Length; o++)
-        {
-            output[o] *= weight.OutputScale.Span[o];
-        }
-
-        return new RescaleTransform(weight.Name, weight.ElementType, weight.Layout, output, _scalings.FactorsOf(weight.Inputs, -1));
+        var (output, input) = _scalings.FactorsOf(weight);
+        return new RescaleTransform(weight.Name, weight.ElementType, weight.Layout, output, input);
     }
 
     // What only the folded normalisations read goes; what nothing read in the source stays.

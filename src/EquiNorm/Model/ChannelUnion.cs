@@ -10,9 +10,11 @@ internal sealed class ChannelUnion
     private readonly List<int> _axisOf = [];
     private readonly List<string> _axisNames = [];
     private readonly Dictionary<int, string> _pins = [];
+    private (ChannelGroup[] Groups, (int Group, int Index)[] Places)? _grouped;
 
     public int[] Create(string name, int count)
     {
+        _grouped = null;
         var channels = new int[count];
         for (var c = 0; c < count; c++)
         {
@@ -27,10 +29,15 @@ internal sealed class ChannelUnion
 
     public string NameOf(ChannelAxis axis) => axis.Length == 0 ? "no channels" : _axisNames[_axisOf[axis.Channels[0]]];
 
-    public void Pin(int channel, string reason) => _pins.TryAdd(Find(channel), reason);
+    public void Pin(int channel, string reason)
+    {
+        _grouped = null;
+        _pins.TryAdd(Find(channel), reason);
+    }
 
     public void Merge(int a, int b)
     {
+        _grouped = null;
         a = Find(a);
         b = Find(b);
         if (a == b)
@@ -47,8 +54,10 @@ internal sealed class ChannelUnion
         }
     }
 
-    /// <summary>The groups, and for each channel ever created its (group, index).</summary>
-    public (ChannelGroup[] Groups, (int Group, int Index)[] Places) Group()
+    /// <summary>The groups, and for each channel ever created its (group, index); kept until something changes.</summary>
+    public (ChannelGroup[] Groups, (int Group, int Index)[] Places) Group() => _grouped ??= MakeGroups();
+
+    private (ChannelGroup[] Groups, (int Group, int Index)[] Places) MakeGroups()
     {
         var signatures = Signatures();
         var byKey = new Dictionary<(string Signature, string? Reason), int>();

@@ -38,6 +38,12 @@ public sealed class Network
         ? weight
         : throw new NetworkException($"The network has no weight '{name}'.");
 
+    /// <summary>Whether another network has the same weights (names, types, layouts) in the same order, whatever is pinned in it.</summary>
+    public bool HasSameWeights(Network other) =>
+        Weights.Count == other.Weights.Count
+        && Weights.Zip(other.Weights).All(w =>
+            w.First.Name == w.Second.Name && w.First.ElementType == w.Second.ElementType && w.First.Layout == w.Second.Layout);
+
     /// <summary>
     /// The same network with every group pinned that a named weight reads or writes, or that is named itself. A weight named here
     /// keeps every element.

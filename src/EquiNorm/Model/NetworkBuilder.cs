@@ -74,10 +74,6 @@ public sealed class NetworkBuilder
         return output;
     }
 
-    /// <summary>A weight from <paramref name="input"/> to channels that exist already (a residual written in place, say).</summary>
-    public ChannelAxis Weight(WeightDeclaration declaration, ChannelAxis input, ChannelAxis output) =>
-        Add(output, Weight(declaration, input));
-
     /// <summary>A bias per channel: rescaled with it, part of the norm by option.</summary>
     public void Bias(string name, ElementType elementType, ChannelAxis axis) =>
         Bias(new WeightDeclaration(name, elementType, WeightLayout.Dense(axis.Length, 1)), axis);
@@ -205,10 +201,15 @@ public sealed class NetworkBuilder
                 $"Weight '{declaration.Name}' is used as {first.Declaration.ElementType} and as {declaration.ElementType}.");
         }
 
+        if (!first.Declaration.OutputScale.Span.SequenceEqual(declaration.OutputScale.Span))
+        {
+            // Applying bakes the scale in, and one tensor cannot hold two.
+            throw new NetworkException($"Weight '{declaration.Name}' is used with two output scales: give each use a copy of its own.");
+        }
+
         // One stored tensor with several uses needs the same factor at each: merge out with out and in with in, count it once.
         first.Others.Add((output, input));
-        if (first.Declaration.Layout == declaration.Layout && first.Declaration.Role == declaration.Role
-            && first.Declaration.OutputScale.Span.SequenceEqual(declaration.OutputScale.Span))
+        if (first.Declaration.Layout == declaration.Layout && first.Declaration.Role == declaration.Role)
         {
             Tie(first.Output, output);
             Tie(first.Input, input);
@@ -216,7 +217,7 @@ public sealed class NetworkBuilder
         }
 
         var reason = $"tensor {declaration.Name} is used in two ways that cannot share factors";
-        _notes.Add($"Tied weight '{declaration.Name}' is pinned: it is used with different layouts or scales.");
+        _notes.Add($"Tied weight '{declaration.Name}' is pinned: it is used with different layouts or roles.");
         foreach (var axis in (ReadOnlySpan<ChannelAxis>)[first.Output, first.Input, output, input])
         {
             Pin(axis, reason);

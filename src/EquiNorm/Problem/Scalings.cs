@@ -50,7 +50,9 @@ public sealed class Scalings
     /// <param name="map">The axis.</param>
     /// <param name="exponent">1 for d, -1 for 1/d, any other power of d too (-2 for second moments).</param>
     /// <param name="factors">Receives one factor per position.</param>
-    public void CopyFactors(ChannelMap map, double exponent, Span<double> factors)
+    public void CopyFactors(ChannelMap map, double exponent, Span<double> factors) => CopyFactors(map, exponent, 0, factors);
+
+    private void CopyFactors(ChannelMap map, double exponent, double offset, Span<double> factors)
     {
         if (factors.Length != map.Length)
         {
@@ -60,22 +62,58 @@ public sealed class Scalings
         var position = 0;
         foreach (var range in map.Ranges)
         {
-            foreach (var u in _logFactors.AsSpan(Network.Groups[range.Group].FirstChannel + range.Start, range.Count))
+            foreach (var u in LogFactorsOf(range))
             {
-                factors[position++] = Power(u * exponent);
+                factors[position++] = Power((u - offset) * exponent);
             }
         }
     }
 
     /// <summary>The factor d (or its power) of each position of an axis.</summary>
-    public double[] FactorsOf(ChannelMap map, double exponent = 1)
+    public double[] FactorsOf(ChannelMap map, double exponent = 1) => FactorsOf(map, exponent, 0);
+
+    private double[] FactorsOf(ChannelMap map, double exponent, double offset)
     {
         var factors = new double[map.Length];
-        CopyFactors(map, exponent, factors);
+        CopyFactors(map, exponent, offset, factors);
         return factors;
     }
 
-    /// <summary>The factors that take this rescaling back.</summary>
+    // The middle of an axis' log factors, a multiple of ln 2; 0 where all are harmless.
+    private double Offset(ChannelMap map)
+    {
+        var (low, high) = (0.0, 0.0);
+        foreach (var range in map.Ranges)
+        {
+            foreach (var u in LogFactorsOf(range))
+            {
+                (low, high) = low == 0 && high == 0 ? (u, u) : (Math.Min(low, u), Math.Max(high, u));
+            }
+        }
+
+        return Math.Max(Math.Abs(low), Math.Abs(high)) < HarmlessLogFactor ? 0 : Math.Round((low + high) / 2 / Ln2) * Ln2;
+    }
+
+    private ReadOnlySpan<double> LogFactorsOf(ChannelRange range) =>
+        _logFactors.AsSpan(Network.Groups[range.Group].FirstChannel + range.Start, range.Count);
+
+    /// <summary>
+    /// The factors of a weight: its elements are multiplied by Outputs[o] * Inputs[i] = scale[o] * d_out[o] / d_in[i]. Where the factors
+    /// themselves would leave the range of float64 (steep penalties in deep networks) a power of two is moved from one side to the other.
+    /// </summary>
+    public (double[] Outputs, double[] Inputs) FactorsOf(Weight weight)
+    {
+        var offset = Offset(weight.Inputs);
+        var outputs = FactorsOf(weight.Outputs, 1, offset);
+        for (var o = 0; o < weight.OutputScale.Length; o++)
+        {
+            outputs[o] *= weight.OutputScale.Span[o];
+        }
+
+        return (outputs, FactorsOf(weight.Inputs, -1, offset));
+    }
+
+    /// <summary>The factors that take this rescaling back. (An output scale that was baked in stays baked in.)</summary>
     public Scalings Inverse()
     {
         var inverse = new double[_logFactors.Length];
@@ -104,12 +142,15 @@ public sealed class Scalings
 
     private const double Ln2 = 0.693147180559945309417;
 
+    // exp(300) = 1e130: products of two such factors are still in range.
+    private const double HarmlessLogFactor = 300;
+
     // exp(k ln 2) is a few units off 2^k in the last place; snap, so that powers of two are exact.
     private static double Power(double logFactor)
     {
         var exponent = logFactor / Ln2;
         var nearest = Math.Round(exponent);
-        return Math.Abs(exponent - nearest) <= 1e-13 * Math.Max(1, Math.Abs(nearest))
+        return Math.Abs(exponent - nearest) <= 1e-12 * Math.Max(1, Math.Abs(nearest))
             ? Math.ScaleB(1.0, (int)nearest)
             : Math.Exp(logFactor);
     }

@@ -11,8 +11,8 @@ internal sealed class Extrapolation
     // Five differences: more did not pay on clustered networks, fewer cost sweeps.
     private const int Depth = 5;
 
-    // Differences of log F below this are rounding, not a rise.
-    private const double Rounding = 1e-14;
+    // Differences of log F below this, relative to log F, are rounding and not a rise.
+    private const double Rounding = 2e-15;
 
     private readonly RescalingState _state;
     private readonly Anderson _anderson = new(Depth);
@@ -52,7 +52,7 @@ internal sealed class Extrapolation
         }
 
         IsPending = false;
-        if (logObjective <= _plainObjective + Rounding)
+        if (logObjective <= _plainObjective + Rounding * Math.Max(5, Math.Abs(_plainObjective)))
         {
             return false;
         }

@@ -6,7 +6,9 @@ namespace EquiNorm.Solve;
 /// <summary>How a solve ended.</summary>
 public enum RescalingStatus
 {
-    /// <summary>The certified gap (or, where no bound can be had, the residual) is within the tolerance.</summary>
+    /// <summary>
+    /// The certified gap (or, where no bound can be had, the residual) is within the tolerance; for powers of two, before rounding.
+    /// </summary>
     Converged,
 
     /// <summary>The sweep limit was reached. The factors are a valid rescaling, with a smaller objective than before.</summary>

@@ -55,10 +55,16 @@ public static class RescalingSolver
 
     /// <summary>
     /// Multiplies every bound weight and bias by its factors, in place. Tensors that are not bound are left out, so factors can be
-    /// applied to any copy or part of a network.
+    /// applied to any copy or part of a network. Output scales are baked in: the tensors are those of a network without scales afterwards.
     /// </summary>
+    /// <exception cref="ArgumentException">The tensors are bound to a network with other weights.</exception>
     public static ApplyReport Apply(Scalings scalings, NetworkTensors tensors, IBackend? backend = null)
     {
+        if (!ReferenceEquals(scalings.Network, tensors.Network) && !scalings.Network.HasSameWeights(tensors.Network))
+        {
+            throw new ArgumentException("The tensors are bound to a network with other weights than the factors'.", nameof(tensors));
+        }
+
         using var owned = backend is null ? CreateDefaultBackend() : null;
         backend ??= owned!;
         var report = default(ApplyReport);

@@ -24,6 +24,7 @@ public sealed class RescalingStepper : IDisposable
     private readonly List<CoarseEdge> _edges = [];
     private readonly double[] _shifts;
     private readonly double[] _factors;
+    private bool _disposed;
 
     /// <summary>Prepares steps for a network.</summary>
     /// <param name="problem">What is minimised.</param>
@@ -47,7 +48,16 @@ public sealed class RescalingStepper : IDisposable
         _owned = backend is null ? RescalingSolver.CreateDefaultBackend() : null;
         _backend = backend ?? _owned!;
         _plan = RescalingPlan.Create(problem);
-        _state = _backend.CreateState(_plan, tensors);
+        try
+        {
+            _state = _backend.CreateState(_plan, tensors);
+        }
+        catch
+        {
+            _owned?.Dispose();
+            throw;
+        }
+
         _coarse = new CoarseSolver(_plan);
         _shifts = new double[_plan.Groups.Count];
         _factors = new double[problem.Network.ChannelCount];
@@ -57,6 +67,7 @@ public sealed class RescalingStepper : IDisposable
     /// <exception cref="NetworkException">A weight holds a NaN or an infinity; nothing was written.</exception>
     public StepReport Step()
     {
+        ObjectDisposedException.ThrowIf(_disposed, this);
         Array.Clear(_factors);
         var nonFinite = _state.Load(_factors, EnergyUse.Once);
         if (nonFinite >= 0)
@@ -85,6 +96,7 @@ public sealed class RescalingStepper : IDisposable
     /// <summary>Releases the workspace.</summary>
     public void Dispose()
     {
+        _disposed = true;
         _state.Dispose();
         _owned?.Dispose();
     }

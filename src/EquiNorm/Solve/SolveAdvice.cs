@@ -27,6 +27,10 @@ internal static class SolveAdvice
         };
     }
 
+    public static string ForPowersOfTwo(string advice, SolveRun run) => advice + (run.Gap() is { } gap
+        ? Invariant($" Rounded to powers of two the objective is within {gap:G3} of the optimum (certified).")
+        : " Objective and residual are those of the factors rounded to powers of two.");
+
     public static string ForNonFinite(Weight weight, NonFiniteElement? element) => element is { } e
         ? Invariant($"Weight '{weight.Name}' holds {e.Value} at output {e.Output}, input {e.Input}, kernel position {e.Kernel}. Nothing was changed.")
         : $"The energies of weight '{weight.Name}' overflow at this exponent of the norm. Nothing was changed.";

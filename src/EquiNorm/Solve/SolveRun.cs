@@ -10,6 +10,9 @@ namespace EquiNorm.Solve;
 /// </summary>
 internal sealed class SolveRun
 {
+    // A sweep from an extrapolated point finds every sum stale, and must be finished before it can be judged.
+    private const double SweepsOfExtrapolation = 2;
+
     private readonly RescalingState _state;
     private readonly RescalingPlan _plan;
     private readonly RescalingOptions _options;
@@ -24,7 +27,6 @@ internal sealed class SolveRun
     private double _logObjective;
     private double _logLowerBound = double.NegativeInfinity;
     private double _residual;
-    private bool _boundable = true;
 
     public SolveRun(RescalingState state, RescalingOptions options, IProgress<SweepRecord>? progress, CancellationToken cancellation)
     {
@@ -47,10 +49,12 @@ internal sealed class SolveRun
         var factors = new double[_plan.Problem.Network.ChannelCount];
         _state.ReadLogFactors(factors);
         var scalings = new Scalings(_plan.Problem.Network, factors);
+        var advice = SolveAdvice.For(status, this);
         if (_options.Factors == FactorSet.PowersOfTwo)
         {
             scalings = scalings.PowerOfTwo();
             Evaluate(scalings);
+            advice = SolveAdvice.ForPowersOfTwo(advice, this);
         }
 
         return new RescalingResult
@@ -64,7 +68,7 @@ internal sealed class SolveRun
             GapBound = Gap(),
             History = _history,
             Frozen = frozen,
-            Advice = SolveAdvice.For(status, this),
+            Advice = advice,
         };
     }
 
@@ -84,7 +88,7 @@ internal sealed class SolveRun
 
     private RescalingStatus Iterate()
     {
-        if (_plan.Singles.IsEmpty || !double.IsFinite(_logObjective))
+        if (_plan.Singles.IsEmpty || double.IsNegativeInfinity(_logObjective))
         {
             // Nothing is free, or all weights are zero: the factors are optimal as they are.
             _logLowerBound = _logObjective;
@@ -132,7 +136,7 @@ internal sealed class SolveRun
             residual = 0;
             if (_sweeper.AtEndOfSweep)
             {
-                _extrapolation?.Advance(_logObjective, _forecast.IsSlow);
+                _extrapolation?.Advance(_logObjective, _forecast.IsSlow && Sweeps + SweepsOfExtrapolation < _options.MaxSweeps);
             }
         }
     }
@@ -142,22 +146,20 @@ internal sealed class SolveRun
     {
         _state.ReadNorms(_edges);
         _logObjective = LogSum(_edges);
-        var order = _sweeper.CertificateOrder;
-        var bound = _boundable && order is not null ? _certificate.LogLowerBound(order, _edges, _logObjective) : null;
-        if (bound is null)
+        var (first, second) = _sweeper.CertificateOrders;
+        if ((Bound(first) ?? Bound(second)) is { } bound)
         {
-            // The flow may be balanced later, nearer to the optimum; without an order it never will.
-            _boundable &= order is not null;
-        }
-        else
-        {
-            _logLowerBound = Math.Max(_logLowerBound, bound.Value);
+            _logLowerBound = Math.Max(_logLowerBound, bound);
         }
 
         MeasureResidual();
         _forecast.Checked(Gap(), _residual);
         return (Gap() ?? _residual) <= _options.Tolerance;
     }
+
+    // Null where the flow cannot be balanced: for good without an order, else perhaps only here, far from the optimum.
+    private double? Bound(CertificateOrder? order) =>
+        order is null ? null : _certificate.LogLowerBound(order, _edges, _logObjective);
 
     private void Evaluate(Scalings scalings)
     {

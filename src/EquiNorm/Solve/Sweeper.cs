@@ -31,10 +31,13 @@ internal sealed class Sweeper
     /// <summary>Whether a full sweep is complete, so that u is the image of the u at its start.</summary>
     public bool AtEndOfSweep => _order != SweepOrder.ForwardBackward || _forward;
 
-    /// <summary>The certificate that needs the fewest reads now: its denominators are the sums that the last half sweep left valid.</summary>
-    public CertificateOrder? CertificateOrder => _order == SweepOrder.ForwardBackward && _forward
-        ? _plan.ForwardCertificate ?? _plan.BackwardCertificate
-        : _plan.BackwardCertificate ?? _plan.ForwardCertificate;
+    /// <summary>
+    /// The certificates to try: first the one that needs the fewest reads now, because its denominators are the sums that the last half
+    /// sweep left valid. A channel may have a usable carrier on one side only, so the other direction may succeed where it fails.
+    /// </summary>
+    public (CertificateOrder? First, CertificateOrder? Second) CertificateOrders => _order == SweepOrder.ForwardBackward && _forward
+        ? (_plan.ForwardCertificate, _plan.BackwardCertificate)
+        : (_plan.BackwardCertificate, _plan.ForwardCertificate);
 
     /// <summary>Corrects the starting point; returns log F.</summary>
     public double Start(List<CoarseEdge> edges)

@@ -68,12 +68,12 @@ public sealed class TiedWeightTests
     }
 
     [Test]
-    public void Uses_with_different_output_scales_are_pinned()
+    public void Uses_with_different_output_scales_are_refused_because_one_tensor_cannot_hold_both()
     {
         var x = _builder.Input("x", 2);
-        _builder.Output(_builder.Weight(Scaled(1, 2), _builder.Weight(Scaled(1, 3), Dense("a", 2, x))));
+        var once = _builder.Weight(Scaled(1, 3), Dense("a", 2, x));
 
-        Assert.That(_builder.Build().FreeChannelCount, Is.Zero);
+        Assert.That(() => _builder.Weight(Scaled(1, 2), once), Throws.TypeOf<NetworkException>().With.Message.Contains("'shared'"));
 
         static WeightDeclaration Scaled(params double[] scale) =>
             new("shared", ElementType.Float32, WeightLayout.Dense(2, 2)) { OutputScale = scale };

@@ -31,13 +31,14 @@ public sealed class CertificateTests
         }
     }
 
-    // On a residual stream the flow may have no balance far from the optimum; on a chain it always has, and no draw is far off.
+    // On a chain no draw is far off. On residual streams single draws can be, where a channel hangs on a carrier of next to nothing: there
+    // the median is judged (fresh seeds leave too few draws in range for a tail to be stable).
     [TestCase("dense chain", 1e-2, 3)]
     [TestCase("convolution 2-D", 1e-2, 3)]
     [TestCase("grouped", 1e-2, 3)]
-    [TestCase("residual", 1e-6, 30)]
-    [TestCase("downsample", 1e-6, 30)]
-    [TestCase("depthwise pairs", 1e-6, 30)]
+    [TestCase("residual", 1e-6, 15)]
+    [TestCase("downsample", 1e-6, 15)]
+    [TestCase("depthwise pairs", 1e-6, 15)]
     public void Bound_exists_and_is_not_loose(string family, double below, double factor)
     {
         var ratios = new List<double>();
@@ -54,9 +55,9 @@ public sealed class CertificateTests
             }
         }
 
-        // All of them on chains; 9 in 10 on streams.
+        // All of them on chains; the better half on streams.
         ratios.Sort();
-        var judged = below > 1e-3 ? ratios : ratios[..(ratios.Count * 9 / 10)];
+        var judged = below > 1e-3 ? ratios : ratios[..((ratios.Count + 1) / 2)];
         TestContext.Out.WriteLine($"{ratios.Count} ratios, median {(ratios.Count > 0 ? ratios[ratios.Count / 2] : 1):f2}, largest {judged.LastOrDefault():f2}");
         Assert.That(judged, Is.All.LessThanOrEqualTo(factor), TestSeeds.Repeat);
     }

@@ -27,13 +27,7 @@ internal sealed unsafe class CpuScaler : WeightScaler
         Weight = weight;
         _pool = pool;
         _blocks = new WeightBlocks(weight);
-        var outputs = scalings.FactorsOf(weight.Outputs);
-        var inputs = scalings.FactorsOf(weight.Inputs, -1);
-        for (var o = 0; o < weight.OutputScale.Length; o++)
-        {
-            outputs[o] *= weight.OutputScale.Span[o];
-        }
-
+        var (outputs, inputs) = scalings.FactorsOf(weight);
         if (_blocks.IsDiagonal)
         {
             for (var c = 0; c < outputs.Length; c++)

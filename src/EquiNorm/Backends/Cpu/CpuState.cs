@@ -15,12 +15,16 @@ internal sealed unsafe class CpuState : RescalingState
     private readonly BlockNorms _norms;
     private readonly List<CpuWeight> _wanted = [];
     private double* _frozenMask;
+    private bool _disposed;
 
     public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool)
     {
         Plan = plan;
         _pool = pool;
-        _weights = [.. plan.Weights.Select(w => new CpuWeight(w, tensors[w.Weight.Index], _arena))];
+
+        // All tensors are looked up before memory is taken, so that a missing one costs nothing.
+        var memory = plan.Weights.Select(w => tensors[w.Weight.Index]).ToArray();
+        _weights = [.. plan.Weights.Select(w => new CpuWeight(w, memory[w.Index], _arena))];
         _factors = new ChannelFactors(plan, _arena);
         _update = new ChannelUpdate(plan, _weights, _factors);
         _engine = new SumEngine(pool);
@@ -33,6 +37,7 @@ internal sealed unsafe class CpuState : RescalingState
 
     public override int Load(ReadOnlySpan<double> logFactors, EnergyUse use)
     {
+        ObjectDisposedException.ThrowIf(_disposed, this);
         _factors.Reset(logFactors);
         EnergyLoader.Prepare(_weights, Plan.Problem.Norm, use, _arena, _pool);
         foreach (var weight in _weights)
@@ -182,7 +187,11 @@ internal sealed unsafe class CpuState : RescalingState
     public override (int Output, int Input, int Kernel, double Value)? FindNonFinite(int weight) =>
         EnergyLoader.FindNonFinite(_weights[weight]);
 
-    protected override void Dispose(bool disposing) => _arena.Dispose();
+    protected override void Dispose(bool disposing)
+    {
+        _disposed = true;
+        _arena.Dispose();
+    }
 
     private bool IsValid(CpuWeight weight, Axis axis, int segment) =>
         weight.Stamp(axis, segment) == _factors.Version(Summed(weight, axis, segment).Group);
@@ -315,6 +324,11 @@ internal sealed unsafe class CpuState : RescalingState
     {
         for (var t = 0; t < _weights.Length; t++)
         {
+            if (!double.IsFinite(_weights[t].SelfEnergy))
+            {
+                return t;
+            }
+
             for (var s = 0; s < Plan.Weights[t].Segments(Axis.Input).Length; s++)
             {
                 foreach (var sum in Sums(new SumRef(t, Axis.Output, s)))

@@ -33,6 +33,14 @@ public sealed unsafe class ElementScaler
             throw new ArgumentException("The layout is not contiguous.", nameof(layout));
         }
 
+        var (inner, innerStride, kernelStride) = layout.IsOutputMajor
+            ? (layout.InputsPerGroup, layout.InputStride - layout.Kernel, layout.KernelStride - 1)
+            : (layout.OutputsPerGroup, layout.OutputStride - 1, layout.KernelStride - layout.OutputsPerGroup);
+        if (layout.Elements > 0 && ((inner > 1 && innerStride != 0) || (layout.Kernel > 1 && kernelStride != 0)))
+        {
+            throw new ArgumentException("The layout is neither [O, I, K] nor [I, K, O].", nameof(layout));
+        }
+
         _layout = layout;
         _type = type;
         (_outer, _inner) = layout.IsOutputMajor ? (outputs, inputs) : (inputs, outputs);

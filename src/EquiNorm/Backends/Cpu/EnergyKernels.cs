@@ -154,6 +154,9 @@ internal static unsafe class EnergyKernels
         TVector scaled = TLanes.Multiply(TLanes.Multiply(energy, row), inner);
         TVector alive = TLanes.And(
             TLanes.NotEqual(energy, zero), TLanes.And(TLanes.NotEqual(row, zero), TLanes.NotEqual(inner, zero)));
+
+        // A scale of zero must not hide what is not finite: infinity times zero is NaN, and NaN stays.
+        alive = TLanes.Or(alive, TLanes.NotEqual(TLanes.Subtract(energy, energy), zero));
         scaled = TLanes.And(TLanes.Max(TLanes.Create(Clamp.SmallestNormal), scaled), alive);
         TLanes.StoreFloat64((byte*)energies, scaled);
     }

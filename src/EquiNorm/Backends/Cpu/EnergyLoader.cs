@@ -42,7 +42,9 @@ internal static unsafe class EnergyLoader
             var scale = weight.Planned.Weight.OutputScale.Span;
             for (var o = 0; o < scale.Length; o++)
             {
-                weight.Scale[o] = norm == 2 ? scale[o] * scale[o] : Math.Pow(Math.Abs(scale[o]), norm);
+                // A channel is dead only if its scale is zero, not if the scale's power underflows.
+                var power = norm == 2 ? scale[o] * scale[o] : Math.Pow(Math.Abs(scale[o]), norm);
+                weight.Scale[o] = scale[o] == 0 ? 0 : Math.Max(Clamp.SmallestNormal, power);
             }
         }
     }
