@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace EquiNorm.Model;
 
 /// <summary>
@@ -26,6 +28,7 @@ public sealed class ChannelMap
     /// <summary>Writes for each position its channel's index among all channels of the network.</summary>
     /// <param name="groups">The groups of the network.</param>
     /// <param name="channels">Receives <see cref="Length"/> indices.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void CopyChannels(IReadOnlyList<ChannelGroup> groups, Span<int> channels)
     {
         var position = 0;

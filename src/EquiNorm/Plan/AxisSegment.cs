@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Model;
 
 namespace EquiNorm.Plan;
@@ -18,6 +19,7 @@ public enum Axis
 /// </summary>
 public sealed class AxisSegment
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal AxisSegment(int group, int start, int[] channels)
     {
         Group = group;
@@ -50,6 +52,7 @@ public sealed class AxisSegment
     public int FirstChannel { get; }
 
     /// <summary>Splits an axis by group.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static AxisSegment[] Of(ChannelMap map, IReadOnlyList<ChannelGroup> groups)
     {
         var bounds = new SortedDictionary<int, (int First, int Last)>();

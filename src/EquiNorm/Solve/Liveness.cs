@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Backends;
 using EquiNorm.Plan;
 
@@ -50,6 +51,7 @@ internal static class Liveness
     }
 
     // Channels all of whose sums on one side are zero. Self-edges are in no sum: they hold a channel at no value.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void MarkSilent(RescalingState state, Axis axis, FrozenReason reason, FrozenReason?[] reasons)
     {
         var plan = state.Plan;
@@ -134,6 +136,7 @@ internal static class Liveness
             return grown;
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         (int Reached, int All) Count(AxisSegment segment)
         {
             var (have, all) = (0, 0);
@@ -160,6 +163,7 @@ internal static class Liveness
             return false;
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         bool Mark(PlannedWeight weight, ReadOnlySpan<double> sums)
         {
             var grown = false;

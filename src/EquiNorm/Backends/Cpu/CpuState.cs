@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Model;
 using EquiNorm.Plan;
 
@@ -13,7 +14,7 @@ internal sealed unsafe class CpuState : RescalingState
     private readonly ChannelUpdate _update;
     private readonly SumEngine _engine;
     private readonly BlockNorms _norms;
-    private readonly List<CpuWeight> _wanted = [];
+    private readonly SumQueue _queue;
     private double* _frozenMask;
     private bool _disposed;
 
@@ -29,6 +30,7 @@ internal sealed unsafe class CpuState : RescalingState
         _update = new ChannelUpdate(plan, _weights, _factors);
         _engine = new SumEngine(pool);
         _norms = new BlockNorms(plan, _weights, _factors);
+        _queue = new SumQueue(plan, _weights, _factors, _engine);
     }
 
     public override RescalingPlan Plan { get; }
@@ -45,7 +47,7 @@ internal sealed unsafe class CpuState : RescalingState
             weight.Forget();
             if (weight.IsSingleBlock && !weight.Planned.HasSelfEdges)
             {
-                QueueBoth(weight, weight.HoldsEnergies ? EnergySource.WeightAndStore : EnergySource.Weight);
+                _queue.AddBoth(weight, weight.HoldsEnergies ? EnergySource.WeightAndStore : EnergySource.Weight);
             }
         }
 
@@ -53,11 +55,11 @@ internal sealed unsafe class CpuState : RescalingState
         EnergyLoader.StoreOthers(_weights, _pool);
         foreach (var weight in _weights)
         {
-            QueueStale(weight, Axis.Output);
-            QueueStale(weight, Axis.Input);
+            _queue.AddStale(weight, Axis.Output);
+            _queue.AddStale(weight, Axis.Input);
         }
 
-        RunQueued();
+        _queue.Run();
         return FirstNonFinite();
     }
 
@@ -83,28 +85,28 @@ internal sealed unsafe class CpuState : RescalingState
     {
         foreach (var unit in units)
         {
-            QueueStaleSums(unit.Group, Axis.Output);
+            _queue.AddStaleSums(unit.Group, Axis.Output);
             if (!unit.IsPair)
             {
-                QueueStaleSums(unit.Group, Axis.Input);
+                _queue.AddStaleSums(unit.Group, Axis.Input);
                 continue;
             }
 
             // The depthwise weight between the two is in the closed form itself: no sum over it is needed.
-            QueueStaleSums(unit.Behind, Axis.Input);
+            _queue.AddStaleSums(unit.Behind, Axis.Input);
         }
 
-        RunQueued();
+        _queue.Run();
     }
 
     public override void Refresh(ReadOnlySpan<SumRef> sums)
     {
         foreach (var sum in sums)
         {
-            QueueIfStale(_weights[sum.Weight], sum.Axis, sum.Segment);
+            _queue.AddIfStale(_weights[sum.Weight], sum.Axis, sum.Segment);
         }
 
-        RunQueued();
+        _queue.Run();
     }
 
     public override double Update(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Update);
@@ -115,17 +117,17 @@ internal sealed unsafe class CpuState : RescalingState
     {
         foreach (var block in _norms.Blocks)
         {
-            if (!IsValid(block.Weight, Axis.Output, block.Input) && !IsValid(block.Weight, Axis.Input, block.Output))
+            if (!_queue.IsValid(block.Weight, Axis.Output, block.Input) && !_queue.IsValid(block.Weight, Axis.Input, block.Output))
             {
-                QueueIfStale(block.Weight, Axis.Output, block.Input);
+                _queue.AddIfStale(block.Weight, Axis.Output, block.Input);
             }
         }
 
-        RunQueued();
+        _queue.Run();
         edges.Clear();
         foreach (var block in _norms.Blocks)
         {
-            _norms.Add(block, IsValid(block.Weight, Axis.Output, block.Input) ? Axis.Output : Axis.Input, edges);
+            _norms.Add(block, _queue.IsValid(block.Weight, Axis.Output, block.Input) ? Axis.Output : Axis.Input, edges);
         }
 
         _norms.AddFixed(edges);
@@ -142,16 +144,12 @@ internal sealed unsafe class CpuState : RescalingState
         foreach (var sum in sums)
         {
             var weight = _weights[sum.Weight];
-            var segment = Summed(weight, sum.Axis, sum.Segment);
-            var factors = Factors(weight, sum.Axis, sum.Segment);
+            var segment = SumQueue.Summed(weight, sum.Axis, sum.Segment);
+            var factors = _queue.Factors(weight, sum.Axis, sum.Segment);
             var weighted = weight.AllocateProbeFactors(sum.Axis, sum.Segment, _arena);
-            for (var i = 0; i < segment.Count; i++)
-            {
-                weighted[i] = segment.Channels[i] >= 0 ? factors[i] * weights[segment.Channels[i]] : 0;
-            }
-
+            Weigh(segment, factors, weights, weighted);
             var probe = new SumVectors((nint)weighted, (nint)weight.AllocateProbe(sum.Axis, sum.Segment, _arena));
-            if (IsValid(weight, sum.Axis, sum.Segment))
+            if (_queue.IsValid(weight, sum.Axis, sum.Segment))
             {
                 _engine.Add(weight, sum.Axis, sum.Segment, probe, default);
             }
@@ -193,107 +191,14 @@ internal sealed unsafe class CpuState : RescalingState
         _arena.Dispose();
     }
 
-    private bool IsValid(CpuWeight weight, Axis axis, int segment) =>
-        weight.Stamp(axis, segment) == _factors.Version(Summed(weight, axis, segment).Group);
-
-    private static AxisSegment Summed(CpuWeight weight, Axis axis, int segment) =>
-        weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output)[segment];
-
-    private void QueueStaleSums(int group, Axis axis)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Weigh(AxisSegment segment, double* factors, ReadOnlySpan<double> weights, double* weighted)
     {
-        foreach (var incident in Plan.Groups[group].Incident(axis))
+        var channels = segment.Channels;
+        for (var i = 0; i < channels.Length; i++)
         {
-            QueueStale(_weights[incident.Weight], axis);
+            weighted[i] = channels[i] >= 0 ? factors[i] * weights[channels[i]] : 0;
         }
-    }
-
-    private void QueueStale(CpuWeight weight, Axis axis)
-    {
-        var segments = weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output).Length;
-        for (var s = 0; s < segments; s++)
-        {
-            QueueIfStale(weight, axis, s);
-        }
-    }
-
-    // Both sums of a weight in one run are one read, so sums of weights with a single segment are gathered first.
-    private void QueueIfStale(CpuWeight weight, Axis axis, int segment)
-    {
-        if (IsValid(weight, axis, segment))
-        {
-            return;
-        }
-
-        if (weight.IsSingleBlock)
-        {
-            if (weight.Wanted == WantedSums.None)
-            {
-                _wanted.Add(weight);
-            }
-
-            weight.Wanted |= axis == Axis.Output ? WantedSums.Rows : WantedSums.Columns;
-            return;
-        }
-
-        Queue(weight, axis, segment);
-    }
-
-    private void RunQueued()
-    {
-        foreach (var weight in _wanted)
-        {
-            if (weight.Wanted == (WantedSums.Rows | WantedSums.Columns))
-            {
-                QueueBoth(weight, weight.HoldsEnergies ? EnergySource.Store : EnergySource.Weight);
-            }
-            else
-            {
-                Queue(weight, weight.Wanted == WantedSums.Rows ? Axis.Output : Axis.Input, 0);
-            }
-
-            weight.Wanted = WantedSums.None;
-        }
-
-        _wanted.Clear();
-        _engine.Run();
-    }
-
-    private void Queue(CpuWeight weight, Axis axis, int segment)
-    {
-        _engine.Add(weight, axis, segment, Vectors(weight, axis, segment), default);
-        weight.Stamp(axis, segment) = _factors.Version(Summed(weight, axis, segment).Group);
-    }
-
-    private void QueueBoth(CpuWeight weight, EnergySource source)
-    {
-        _engine.AddBoth(weight, Vectors(weight, Axis.Output, 0), Vectors(weight, Axis.Input, 0), source);
-        weight.Stamp(Axis.Output, 0) = _factors.Version(Summed(weight, Axis.Output, 0).Group);
-        weight.Stamp(Axis.Input, 0) = _factors.Version(Summed(weight, Axis.Input, 0).Group);
-    }
-
-    private SumVectors Vectors(CpuWeight weight, Axis axis, int segment) =>
-        new((nint)Factors(weight, axis, segment), (nint)weight.Sums(axis, segment));
-
-    // Factors of the summed positions: a part of all channels' factors if they are consecutive, else gathered.
-    private double* Factors(CpuWeight weight, Axis axis, int segment)
-    {
-        var summed = Summed(weight, axis, segment);
-        return Gather(summed, _factors.Of(axis == Axis.Output ? Axis.Input : Axis.Output), weight.Gathered(axis, segment));
-    }
-
-    private static double* Gather(AxisSegment segment, double* channels, double* room)
-    {
-        if (segment.FirstChannel >= 0)
-        {
-            return channels + segment.FirstChannel;
-        }
-
-        for (var i = 0; i < segment.Count; i++)
-        {
-            room[i] = segment.Channels[i] >= 0 ? channels[segment.Channels[i]] : 0;
-        }
-
-        return room;
     }
 
     // The share of frozen channels in a weight's sums, once and for all: their u is 0.
@@ -310,7 +215,7 @@ internal sealed unsafe class CpuState : RescalingState
             var length = weight.Planned.Length(axis);
             var total = weight.AllocateFixed(axis, _arena);
             var part = weight.AllocateProbe(axis, s, _arena);
-            var factors = Gather(segments[s], mask, weight.Gathered(axis, s));
+            var factors = SumQueue.Gather(segments[s], mask, weight.Gathered(axis, s));
             _engine.Add(weight, axis, s, new SumVectors((nint)factors, (nint)part), default);
             _engine.Run();
             for (var i = 0; i < length; i++)
@@ -320,6 +225,7 @@ internal sealed unsafe class CpuState : RescalingState
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private int FirstNonFinite()
     {
         for (var t = 0; t < _weights.Length; t++)

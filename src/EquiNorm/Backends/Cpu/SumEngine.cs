@@ -3,16 +3,6 @@ using EquiNorm.Plan;
 
 namespace EquiNorm.Backends.Cpu;
 
-/// <summary>Vectors of a sum or of a probe: what is summed with what, into where.</summary>
-/// <param name="Factors">One factor per summed position, beginning with the segment's first.</param>
-/// <param name="Sums">One sum per position of the axis.</param>
-internal readonly unsafe record struct SumVectors(nint Factors, nint Sums)
-{
-    public double* FactorsAt => (double*)Factors;
-
-    public double* SumsAt => (double*)Sums;
-}
-
 /// <summary>
 /// Reads energies and sums them, several sums in one parallel run. A work item is one sum, or both sums of a weight in one read; a probe
 /// adds a second pair of vectors to the same read.
@@ -328,38 +318,4 @@ internal sealed unsafe class SumEngine
     {
         public void Execute(int item, int worker) => engine.ReduceChunk(item);
     }
-}
-
-/// <summary>Where the energies of a read come from.</summary>
-internal enum EnergySource
-{
-    /// <summary>From the weight, and nowhere else.</summary>
-    Weight,
-
-    /// <summary>From the weight, and they are stored on the way.</summary>
-    WeightAndStore,
-
-    /// <summary>They were stored before.</summary>
-    Store,
-}
-
-/// <summary>One read of (part of) a weight.</summary>
-/// <param name="Weight">The weight.</param>
-/// <param name="Grid">The tiles that are read.</param>
-/// <param name="Start">First summed position: factors begin there.</param>
-/// <param name="Axis">The axis on which <paramref name="First"/> and <paramref name="Second"/> live.</param>
-/// <param name="First">The sum.</param>
-/// <param name="Second">The probe, or nothing.</param>
-/// <param name="Opposite">The sum on the input axis, where both are wanted.</param>
-/// <param name="Source">Where the energies come from.</param>
-internal readonly record struct SumWork(
-    CpuWeight Weight, TileGrid Grid, int Start, Axis Axis, SumVectors First, SumVectors Second, SumVectors Opposite, EnergySource Source)
-{
-    /// <summary>Sums that live on rows of the memory orientation.</summary>
-    public (SumVectors First, SumVectors Second) RowVectors => Weight.Blocks.OuterAxis == Axis ? (First, Second) : (Opposite, default);
-
-    /// <summary>Sums that live on columns of the memory orientation.</summary>
-    public (SumVectors First, SumVectors Second) ColumnVectors => Weight.Blocks.OuterAxis == Axis ? (Opposite, default) : (First, Second);
-
-    public bool CoversAllPositions => ReferenceEquals(Grid, Weight.Whole);
 }

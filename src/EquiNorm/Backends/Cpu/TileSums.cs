@@ -1,5 +1,6 @@
 // The vectors that go with the sums over a tile: one or two pairs (factor, sums) in each direction, in one read. The
 // second pair serves passes that weigh the same energies in two ways.
+
 using System.Runtime.CompilerServices;
 
 namespace EquiNorm.Backends.Cpu;
