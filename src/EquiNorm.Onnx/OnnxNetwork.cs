@@ -57,7 +57,7 @@ public sealed class OnnxNetwork : IDisposable
     /// Writes the model with the factors applied, to a temporary file that is renamed at the end. Tensors are streamed. With nothing
     /// free in the network the output is the input, byte for byte. A model with data files gets one, PATH.data.
     /// </summary>
-    /// <param name="path">The output; may be the model itself, which is closed then.</param>
+    /// <param name="path">The output; may be the model itself; Windows needs it closed then, so it is.</param>
     /// <param name="scalings">Factors of <see cref="Network"/> or a network derived from it.</param>
     /// <param name="cancellation">Cancels the writing; nothing is left behind.</param>
     /// <exception cref="NetworkException">A rescaled element is not finite in its storage type; nothing is written.</exception>

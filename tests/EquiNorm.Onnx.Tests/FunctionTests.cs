@@ -42,6 +42,8 @@ internal sealed class FunctionTests
         ("tokens", 9, Tokens),
         ("gemm with alpha and beta", 4, m => m.Gemm(m.Relu(m.Norm(m.Apply(
             "Gemm", [m.Apply("Flatten", ["x"]), m.Tensor(48, 4), m.Tensor(4)], ("alpha", 0.5f), ("beta", 2f)), 4)), 2, 4)),
+        ("normalisation of another axis behind matmul", 4, NormalisedTokens),
+        ("convolution over merged axes", 4, m => m.Apply("Conv", [m.Relu(m.Apply("Reshape", [m.Conv("x", 4, 3), m.Shape(2, 16, 4)])), m.Tensor(2, 16, 3)])),
         ("relu6", 4, m => m.Conv(m.Conv(m.Apply("Clip", [m.Conv("x", 4, 3), m.Tensor([0.0]), m.Tensor([6.0])]), 4, 4), 2, 4)),
         ("shared bias", 8, m =>
         {
@@ -206,6 +208,13 @@ internal sealed class FunctionTests
         x = m.Apply("Transpose", [x], ("perm", new long[] { 0, 2, 1 }));
         x = m.Relu(m.Apply("Add", [m.Apply("MatMul", [x, m.Tensor(4, 5)]), m.Tensor(1, 6, 5)]));
         return m.Apply("MatMul", [x, m.Tensor(5, 2)]);
+    }
+
+    // The extent of axis 1 is that of the weight's outputs.
+    private static string NormalisedTokens(RandomModel m)
+    {
+        string x = m.Apply("Transpose", [m.Apply("Reshape", [m.Conv("x", 4, 3), m.Shape(0, 0, -1)])], ("perm", new long[] { 0, 2, 1 }));
+        return m.Apply("MatMul", [m.Norm(m.Apply("MatMul", [x, m.Tensor(4, 16)]), 16), m.Tensor(16, 2)]);
     }
 
     private static string SharedIdentity(RandomModel m)

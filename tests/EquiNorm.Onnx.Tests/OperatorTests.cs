@@ -1,3 +1,4 @@
+using EquiNorm.Onnx.Analysis;
 using EquiNorm.Onnx.Operators;
 using EquiNorm.Testing;
 using EquiNorm.Testing.Onnx;
@@ -52,6 +53,7 @@ internal sealed class OperatorTests
         new("ReduceMean", "", (m, x) => Tail(m, m.Apply("ReduceMean", [x], ("axes", Axes23))), 4),
         new("ReduceMean", "squeezed", (m, x) => m.Gemm(m.Apply("ReduceMean", [x], ("axes", Axes23), ("keepdims", 0L)), 2, 4), 4),
         new("ReduceMean", "channels", (m, x) => Tail(m, m.Apply("ReduceMean", [x], ("axes", new long[] { 1 })), 1), 0, "over the channels"),
+        new("ReduceMean", "an axis spelt twice", (m, x) => m.Apply("Conv", [m.Apply("ReduceMean", [x], ("axes", new long[] { 3, -1 }), ("keepdims", 0L)), m.Tensor(2, 4, 3)]), 4),
         new("ReduceSum", "", (m, x) => Tail(m, m.Apply("ReduceSum", [x, m.Shape(-1, -2)])), 4),
         new("ReduceMax", "", (m, x) => Tail(m, m.Apply("ReduceMax", [x], ("axes", Axes23))), 4),
         new("ReduceMin", "", (m, x) => Tail(m, m.Apply("ReduceMin", [x], ("axes", Axes23))), 4),
@@ -67,6 +69,8 @@ internal sealed class OperatorTests
         new("Transpose", "", (m, x) => m.Apply("MatMul", [m.Apply("Transpose", [x], ("perm", new long[] { 0, 2, 3, 1 })), m.Tensor(4, 2)]), 4),
         new("Squeeze", "", (m, x) => m.Gemm(m.Apply("Squeeze", [m.Apply("GlobalAveragePool", [x]), m.Shape(2, 3)]), 2, 4), 4),
         new("Squeeze", "all", (m, x) => m.Gemm(m.Apply("Squeeze", [m.Apply("GlobalAveragePool", [x])]), 2, 4), 4),
+        new("Transpose", "invalid", (m, x) => m.Gemm(m.Apply("Reshape", [m.Apply("Transpose", [x], ("perm", new long[] { 0, 0, 0, 0 })), m.Shape(2, -1)]), 2, 8), 0, "permutation"),
+        new("Squeeze", "an axis spelt twice", (m, x) => m.Apply("Conv", [m.Apply("Squeeze", [m.Apply("GlobalAveragePool", [x]), m.Shape(3, -1)]), m.Tensor(2, 4, 1)]), 4),
         new("Unsqueeze", "", (m, x) => Tail(m, m.Apply("Squeeze", [m.Apply("Unsqueeze", [x, m.Shape(0)]), m.Shape(0)])), 4),
         new("Sum", "", (m, x) => Tail(m, m.Apply("Sum", [x, m.Relu(x), m.Conv(x, 4, 4)])), 4),
         new("Sum", "an operand left out", (m, x) => Tail(m, m.Apply("Sum", [x, ""])), 0, "adds a constant"),
@@ -92,6 +96,7 @@ internal sealed class OperatorTests
         new("BatchNormalization", "training", (m, x) => Tail(m, m.Apply("BatchNormalization", [m.Relu(x), m.Tensor(4), m.Tensor(4), m.Tensor(4), m.Tensor(4)], ("training_mode", 1L))), 0, "training"),
         new("Concat", "", (m, x) => Tail(m, m.Apply("Concat", [x, "x", m.Relu(x)], ("axis", 1L)), 11), 4),
         new("Concat", "other axis", (m, x) => Tail(m, m.Apply("Concat", [x, m.Conv(x, 4, 4)], ("axis", -1L))), 4),
+        new("Concat", "too many channels", (m, x) => Enumerable.Range(0, 40).Aggregate(x, (y, _) => m.Apply("Concat", [y, y], ("axis", 1L))), 0, "joins more than"),
         new("Split", "", (m, x) => Tail(m, Part(m, x, 1, []), 2), 4),
         new("Split", "sizes", (m, x) => Tail(m, Part(m, x, 1, [m.Shape(1, 3)]), 1), 4),
         new("Split", "other axis", (m, x) => Tail(m, Part(m, x, 3, [])), 4),
@@ -171,6 +176,82 @@ internal sealed class OperatorTests
         using var network = model.Analyze();
         Assert.That(network.Network.FreeChannelCount, Is.Zero, string.Join("\n", network.Network.Groups));
         Assert.That(network.Network.Groups.Select(g => g.PinnedBecause), Has.Some.Contains("read inside If"));
+    }
+
+    [Test]
+    public void Inputs_with_many_channels_are_not_joined()
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(0);
+        m.Writer.Input("x", 2, 3, 4, 4).Input("many", 2, 1 << 22, 4, 4);
+        m.Writer.Output(m.Apply("Concat", [m.Conv("x", 4, 3), "many"], ("axis", 1L)));
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        using var network = model.Analyze();
+        Assert.That(network.Network.ChannelCount, Is.LessThan(100));
+        Assert.That(network.Network.Groups.Select(g => g.PinnedBecause), Has.Some.Contains("joins more than"));
+    }
+
+    [Test]
+    public void The_rank_behind_many_Gathers_is_limited()
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(0);
+        m.Writer.Input("x", 1, 1);
+        m.Writer.Output(Enumerable.Range(0, 60).Aggregate("x", (y, _) => m.Apply("Gather", [y, y])));
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        using var network = model.Analyze();
+        Assert.That(network.Network.ChannelCount, Is.Zero);
+    }
+
+    [Test]
+    public void A_recorded_shape_without_a_place_for_the_channels_is_refused()
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(0);
+        m.Writer.Input("x", 2, 3, 4, 4);
+        string part = Part(m, m.Conv("x", 4, 3), 1, []);
+        m.Writer.Shape(part, 2).Output(m.Relu(part));
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        Assert.That(() => model.Analyze(), Throws.TypeOf<OnnxFormatException>().With.Message.Contains($"'{part}'").And.Message.Contains("Split"));
+    }
+
+    [Test]
+    public void No_channels_can_be_sliced_backwards()
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(0);
+        m.Writer.Input("x", 2, 3, 4, 4);
+        string none = m.Apply("Slice", [m.Conv("x", 4, 3), m.Shape(4), m.Shape(4), m.Shape(1)]);
+        m.Writer.Output(m.Apply("Slice", [none, m.Shape(-1), m.Shape(long.MinValue), m.Shape(1), m.Shape(-1)]));
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        Assert.That(() => model.Analyze().Dispose(), Throws.Nothing);
+    }
+
+    [Test]
+    public void Pooling_blocks_where_the_channels_may_be_another_axis()
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(0);
+        m.Writer.Child(11, m.Writer.NewMessage().Text(1, "x")); // of unknown rank
+        string pooled = m.Apply("MaxPool", [m.Apply("MatMul", ["x", m.Tensor(3, 4)])], ("kernel_shape", Two));
+        m.Writer.Output(m.Apply("MatMul", [pooled, m.Tensor(4, 2)]));
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        using var network = model.Analyze();
+        Assert.That(network.Network.FreeChannelCount, Is.Zero);
+        Assert.That(network.Network.Groups.Select(g => g.PinnedBecause), Has.Some.Contains("not axis 1"));
+    }
+
+    [TestCase(1)]
+    [TestCase(3)]
+    public void Parts_have_extents_of_their_own(long axis)
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(0);
+        m.Writer.Input("x", 2, 3, 4, 4).Node("Split", [m.Conv("x", 4, 3), m.Shape(1, 3)], ["p", "q"], ("axis", axis)).Output("p").Output("q");
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        var analysis = new GraphAnalysis(model.Layout, new OnnxOptions());
+        analysis.Run();
+        Assert.That(analysis.Value("p")!.Shape![axis], Is.Not.EqualTo(analysis.Value("q")!.Shape![axis]));
     }
 
     private static string Tail(RandomModel m, string x, long channels = 4) => m.Conv(x, 2, channels);

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using EquiNorm.Model;
 using EquiNorm.Onnx.Files;
+using EquiNorm.Onnx.Verification;
 using EquiNorm.Problem;
 using EquiNorm.Testing;
 using EquiNorm.Testing.Onnx;
@@ -85,6 +86,28 @@ internal sealed class RescaleTests
         Assert.That(result.Nodes.Select(n => n.Header.OpType), Is.EqualTo(new[] { "Conv", "Relu", "Conv" }));
         Assert.That(result.Initializers, Has.Count.EqualTo(5)); // two weights, two biases, and what was unread before
         Assert.That(result.ValueInfos.Select(v => v.Info.Name), Is.EqualTo(new[] { norm }));
+    }
+
+    [TestCase(3)]
+    [TestCase(8)]
+    public void Before_version_4_an_added_initializer_is_an_input_too(int version)
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(4) { Writer = { IrVersion = version } };
+        m.Writer.Input("x", 2, 3, 4, 4);
+        m.Writer.Output(m.Conv(m.Relu(m.Norm(m.Conv("x", 4, 3), 4)), 2, 4));
+        Array64 input = m.Input(2, 3, 4, 4);
+        double[] expected = Evaluator.Run(m.Writer.Save(directory["in.onnx"]), input);
+        using var model = OnnxModel.Open(directory["in.onnx"]);
+        using var network = model.Analyze();
+        network.Save(directory["out.onnx"], Scalings.Identity(network.Network));
+        var result = LayoutReader.Open(directory["out.onnx"]);
+        string[] added = [.. result.Initializers.Select(t => t.Name).Except(model.Layout.Initializers.Select(t => t.Name))];
+        Assert.That(added, Has.Length.EqualTo(1));
+        Assert.That(result.Inputs.Select(i => i.Name), Is.EqualTo(version < 4 ? ["x", added[0]] : new[] { "x" }));
+        Assert.That(Evaluator.Run(directory["out.onnx"], input), Is.EqualTo(expected).Within(1e-12));
+        using var rescaled = OnnxModel.Open(directory["out.onnx"]);
+        Assert.That(RescalingVerifier.Verify(model, rescaled).Reason, Is.Null);
     }
 
     [Test]

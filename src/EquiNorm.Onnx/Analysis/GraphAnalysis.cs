@@ -100,6 +100,11 @@ internal sealed class GraphAnalysis
     public void Define(NodeLayout node, int output, GraphValue value)
     {
         string name = node.Header.Output[output];
+        if (value is ChannelValue c && (c.Dim >= 0 || -c.Dim > c.Shape?.Length))
+        {
+            throw Invalid($"the value '{name}' of {node.DisplayName} has rank {c.Shape?.Length}, which leaves no place for its channels.");
+        }
+
         if (!_values.TryAdd(name, value))
         {
             throw Invalid($"the value '{name}' is made twice, the second time by {node.DisplayName}.");

@@ -8,6 +8,9 @@ namespace EquiNorm.Onnx.Analysis;
 /// </summary>
 internal static class ShapeInference
 {
+    // No engine has tensors of a higher rank; without a limit a chain of Gathers would double it again and again.
+    private const int MaximumRank = 64;
+
     private static readonly HashSet<string> SameAsInput = new(StringComparer.Ordinal)
     {
         "Relu", "LeakyRelu", "PRelu", "Abs", "Neg", "Identity", "Dropout", "Cast", "BatchNormalization", "Clip", "Sigmoid", "HardSigmoid",
@@ -124,7 +127,7 @@ internal static class ShapeInference
         var target = node.Ints("shape") is { } old ? Array.ConvertAll(old, v => (Extent)v) : node.Input(1)?.Elements;
         if (target is null)
         {
-            return node.Input(1)?.Shape is [var rank] && rank.IsKnown && rank.Value is >= 0 and < 64
+            return node.Input(1)?.Shape is [var rank] && rank.IsKnown && rank.Value is >= 0 and <= MaximumRank
                 ? [.. Enumerable.Range(0, (int)rank.Value).Select(_ => extents.Unknown())] : null;
         }
 
@@ -227,7 +230,8 @@ internal static class ShapeInference
 
     private static Extent[]? Gather(NodeContext node, Extent[]? x)
     {
-        if (x is null || node.Input(1)?.Shape is not { } indices || FromBack(node.Int("axis", 0), x) is not { } axis)
+        if (x is null || node.Input(1)?.Shape is not { } indices || x.Length + indices.Length > MaximumRank
+            || FromBack(node.Int("axis", 0), x) is not { } axis)
         {
             return null;
         }

@@ -40,6 +40,10 @@ internal sealed class ExternalFiles(string modelPath) : IDisposable
     /// <summary>The path with every symbolic link in it resolved.</summary>
     public static string RealPath(string path) => RealPath(path, 0);
 
+    /// <summary>Whether a path lies in a directory, which may be a root; both without symbolic links.</summary>
+    public static bool IsInside(string path, string directory) =>
+        path.StartsWith(Path.EndsInDirectorySeparator(directory) ? directory : directory + Path.DirectorySeparatorChar, StringComparison.Ordinal);
+
     private static MappedFile OpenFor(string path, string tensor)
     {
         try
@@ -95,8 +99,7 @@ internal sealed class ExternalFiles(string modelPath) : IDisposable
         string path = Path.Combine(directory, location);
         try
         {
-            string realDirectory = Path.TrimEndingDirectorySeparator(RealPath(directory)) + Path.DirectorySeparatorChar;
-            if (!RealPath(path).StartsWith(realDirectory, StringComparison.Ordinal))
+            if (!IsInside(RealPath(path), RealPath(directory)))
             {
                 throw Refused(tensor, location, "leaves the model's directory through a symbolic link");
             }

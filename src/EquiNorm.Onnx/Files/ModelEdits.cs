@@ -13,7 +13,7 @@ internal sealed class ModelEdits(ModelLayout layout)
     /// <summary>The transforms, by tensor.</summary>
     public IReadOnlyDictionary<OnnxTensor, TensorTransform> Transforms => _transforms;
 
-    /// <summary>The initializers that will not be in the output.</summary>
+    /// <summary>The tensors that will not be in the output: initializers, and values of dropped nodes.</summary>
     public IReadOnlySet<OnnxTensor> Dropped => _dropped;
 
     private WireField[] InGraph => [layout.Graph];
@@ -31,7 +31,15 @@ internal sealed class ModelEdits(ModelLayout layout)
     }
 
     /// <summary>Drops a node.</summary>
-    public void Drop(NodeLayout node) => _edits.Add(s => s.Drop(InGraph, node.Field));
+    public void Drop(NodeLayout node)
+    {
+        if (node.Value is { } tensor)
+        {
+            _dropped.Add(tensor); // goes with the node: nothing may edit it in there
+        }
+
+        _edits.Add(s => s.Drop(InGraph, node.Field));
+    }
 
     /// <summary>Puts a new node in the place of another.</summary>
     public void Replace(NodeLayout node, NodeProto with)
@@ -75,6 +83,20 @@ internal sealed class ModelEdits(ModelLayout layout)
         byte[] rawPrefix = WireWriter.Prefix(9, data.Length);
         byte[] prefix = WireWriter.Prefix(5, head.Length + rawPrefix.Length + data.Length);
         _edits.Add(s => s.Insert(InGraph, layout.Graph.End, new LiteralPiece([.. prefix, .. head, .. rawPrefix]), data));
+        if (layout.IrVersion is > 0 and < 4)
+        {
+            AddInput(name, header.Dims, type);
+        }
+    }
+
+    // Before IR version 4 every initializer had to be a graph input, too.
+    private void AddInput(string name, IEnumerable<long> dims, OnnxDataType type)
+    {
+        var shape = new TensorShapeProto();
+        shape.Dim.AddRange(dims.Select(d => new TensorShapeProto.Types.Dimension { DimValue = d }));
+        var info = new ValueInfoProto { Name = name, Type = new TypeProto { TensorType = new TypeProto.Types.Tensor { ElemType = (int)type, Shape = shape } } };
+        byte[] bytes = WireWriter.Field(11, info.ToByteArray());
+        _edits.Add(s => s.Insert(InGraph, layout.Graph.End, new LiteralPiece(bytes)));
     }
 
     /// <summary>The edits as a splice of the model file; tensors in data files are left to <see cref="ExternalPlan"/>.</summary>

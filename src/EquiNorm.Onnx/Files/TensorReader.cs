@@ -19,6 +19,12 @@ internal sealed class TensorReader(MappedFile file, ExternalFiles external)
         int bits = type.Bits();
         if (bits == 0)
         {
+            if (layout.IsExternal)
+            {
+                // Saving lays out the data files anew: what cannot be measured would be lost.
+                throw Invalid(layout, $"has external data of type {layout.Header.DataType}, whose size is not known");
+            }
+
             return new OnnxTensor(layout, null, 0, 0, null);
         }
 

@@ -26,7 +26,8 @@ internal static class HomogeneousRules
     /// <summary>Pooling: windows lie within a channel, axis 1. The indices of MaxPool have no scale.</summary>
     public static string? Window(NodeContext node)
     {
-        if (node.Channels(0) is not { Positions: 1 } x || (x.FrontDim ?? 1) != 1)
+        if (node.Channels(0) is not { Positions: 1 } x
+            || (x.FrontDim is { } front ? front != 1 : node.Ints("kernel_shape")?.Length != -x.Dim - 1))
         {
             return "its channels are not axis 1";
         }
@@ -129,7 +130,7 @@ internal static class HomogeneousRules
         }
 
         int behind = 0;
-        foreach (long a in axes.Distinct())
+        foreach (long a in axes.DistinctBy(a => NodeContext.FromBack(a, x.Shape)))
         {
             if (NodeContext.FromBack(a, x.Shape) is not { } axis || axis == x.Dim)
             {

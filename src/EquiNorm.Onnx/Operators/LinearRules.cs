@@ -115,9 +115,10 @@ internal static class LinearRules
             case PlainValue plain:
                 return node.Analysis.Pinned(plain, features);
             case ChannelValue x when x.Dim == dim && x.Axis.Length > 0 && features % x.Axis.Length == 0:
-                bool fits = features == x.Axis.Length * (x.Positions ?? features / x.Axis.Length);
-                return fits && (positionsAllowed || features == x.Axis.Length) ? x.Axis
-                    : throw new NetworkException($"its weight reads {features} features, its input has {x.Axis.Length} channels of {x.Positions} positions.");
+                int positions = features / x.Axis.Length;
+                return (x.Positions ?? positions) != positions
+                    ? throw new NetworkException($"its weight reads {features} features, its input has {x.Axis.Length} channels of {x.Positions} positions.")
+                    : positionsAllowed ? x.Axis : RangeRules.Features(node, x with { Positions = positions });
             case ChannelValue x when x.Dim == dim:
                 throw new NetworkException($"its weight reads {features} features, its input has {x.Axis.Length} channels.");
             default:
@@ -132,7 +133,10 @@ internal static class LinearRules
         int outputs = w.Layout.Outputs;
         bool isVector = bias is ConstantValue { Tensor: { } b } && b.DataType.ElementType() is not null
             && b.ElementCount == outputs && (outputs == 1 || b.Dims[^1] == outputs);
-        bool canFold = bias is null || isVector;
+
+        // A normalisation acts on axis 1, which need not be the channel axis of a MatMul; before opset 7 an Add does not broadcast.
+        bool onAxis1 = w.Dim < -1 || node.Operator == "Gemm" || (node.OutputShapes[0] is { Length: 2 } && node.Opset >= 7);
+        bool canFold = onAxis1 && (bias is null || isVector);
         var values = isVector ? ((ConstantValue)bias!).Reals(outputs)!.Select(v => v * w.BiasFactor).ToArray() : null;
         var fold = canFold ? analysis.Folding.TryFold(node, w.Constant.Tensor!, values, w.BiasInput, w.BiasFactor, outputs) : null;
         var axis = DeclareWeight(node, w, input, fold);

@@ -24,6 +24,21 @@ internal static class RangeRules
             return node.Inputs.All(i => i is ChannelValue) ? TyingRules.Tie(node) : "it joins an activation with a value that is not rescaled";
         }
 
+        long total = 0;
+        foreach (var input in node.Inputs)
+        {
+            if (Count(input, axis) is not { } count)
+            {
+                return "the extent of an operand is not known";
+            }
+
+            total += count;
+            if (total > MaximumFeatures)
+            {
+                return $"it joins more than {MaximumFeatures} channels";
+            }
+        }
+
         var parts = new List<ChannelAxis>();
         foreach (var input in node.Inputs)
         {
@@ -48,12 +63,14 @@ internal static class RangeRules
         }
 
         int outputs = node.Node.Header.Output.Count;
-        Extent[]? shape = x.Shape is null ? null : [.. x.Shape.Select((e, i) => i == x.Shape.Length + axis ? node.Analysis.Extents.Unknown() : e)];
+
+        // Each part gets an unknown of its own: parts need not be equal.
+        Extent[]? Shape() => x.Shape is null ? null : [.. x.Shape.Select((e, i) => i == x.Shape.Length + axis ? node.Analysis.Extents.Unknown() : e)];
         if (axis != x.Dim)
         {
             for (int i = 0; i < outputs; i++)
             {
-                node.Set(i, x with { Shape = shape });
+                node.Set(i, x with { Shape = Shape() });
             }
 
             return null;
@@ -67,7 +84,7 @@ internal static class RangeRules
         int start = 0;
         for (int i = 0; i < outputs; i++)
         {
-            node.Set(i, new ChannelValue(node.Analysis.Builder.Slice(features, start, sizes[i]), axis, 1) { Shape = shape });
+            node.Set(i, new ChannelValue(node.Analysis.Builder.Slice(features, start, sizes[i]), axis, 1) { Shape = Shape() });
             start += sizes[i];
         }
 
@@ -137,20 +154,28 @@ internal static class RangeRules
             return Features(node, channels);
         }
 
-        if (input?.Shape is not { } shape || shape.Length < -axis || !shape[^-axis].IsKnown || shape[^-axis].Value is < 0 or > MaximumFeatures)
+        if (Count(input, axis) is not { } extent)
         {
             return null;
         }
 
-        int count = (int)shape[^-axis].Value;
+        int count = (int)extent;
         return input is PlainValue plain ? node.Analysis.Pinned(plain, count)
             : node.Analysis.Builder.Pinned($"constant of {node.Node.DisplayName}", count, $"constant operand of {node.Node.DisplayName}");
     }
 
+    // Channels that an operand adds; null if their number is not known, or too large for any weight.
+    private static long? Count(GraphValue? input, int axis)
+    {
+        long? count = input is ChannelValue { Positions: var positions } x ? (positions <= MaximumFeatures ? positions * x.Axis.Length : null)
+            : input?.Shape is { } shape && shape.Length >= -axis && shape[^-axis].IsKnown ? shape[^-axis].Value : null;
+        return count is >= 0 and <= MaximumFeatures ? count : null;
+    }
+
     // The axis with one entry per position: behind a flatten each channel is repeated.
-    private static ChannelAxis? Features(NodeContext node, ChannelValue x) =>
+    internal static ChannelAxis? Features(NodeContext node, ChannelValue x) =>
         x.Positions == 1 ? x.Axis
-        : x.Positions is { } p && p * x.Axis.Length <= MaximumFeatures
+        : x.Positions is { } p and <= MaximumFeatures && p * x.Axis.Length <= MaximumFeatures
             ? node.Analysis.Builder.Select(x.Axis, Enumerable.Range(0, (int)p * x.Axis.Length).Select(f => f / (int)p)) : null;
 
     private static int[]? Sizes(NodeContext node, int total, int outputs)
@@ -174,6 +199,11 @@ internal static class RangeRules
 
     private static IEnumerable<int> Positions(long start, long end, long step, int length)
     {
+        if (length == 0)
+        {
+            yield break;
+        }
+
         start = start < 0 ? start + length : start;
         end = end < 0 && end >= -length ? end + length : end;
         (start, end) = step > 0

@@ -37,8 +37,13 @@ internal static class ReshapingRules
 
         int rank = perm?.Length ?? x.Shape!.Length;
         int to = perm is null ? -x.Dim - 1 : Array.IndexOf(perm, rank + x.Dim);
+        if (to < 0)
+        {
+            return "its permutation is not valid";
+        }
+
         node.Set(0, x with { Dim = to - rank, Shape = null });
-        return to < 0 ? "its permutation is not valid" : null;
+        return null;
     }
 
     /// <summary>Axes of extent 1 removed, not the channels.</summary>
@@ -57,7 +62,7 @@ internal static class ReshapingRules
 
         axes ??= [.. Enumerable.Range(0, x.Shape!.Length).Where(i => x.Shape[i].Is(1)).Select(i => (long)i)];
         int behind = 0;
-        foreach (long a in axes.Distinct())
+        foreach (long a in axes.DistinctBy(a => NodeContext.FromBack(a, x.Shape)))
         {
             if (NodeContext.FromBack(a, x.Shape) is not { } axis || axis == x.Dim)
             {

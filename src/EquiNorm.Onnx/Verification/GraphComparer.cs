@@ -1,5 +1,6 @@
 using EquiNorm.Onnx.Analysis;
 using EquiNorm.Onnx.Files;
+using EquiNorm.Onnx.Schema;
 
 namespace EquiNorm.Onnx.Verification;
 
@@ -13,7 +14,7 @@ internal sealed class GraphComparer(CanonicalGraph a, CanonicalGraph b)
     public string? Difference()
     {
         var (la, lb) = (a.Analysis.Layout, b.Analysis.Layout);
-        if (!CanonicalGraph.SameDeclarations(la.Inputs, lb.Inputs) || !CanonicalGraph.SameDeclarations(la.Outputs, lb.Outputs))
+        if (!CanonicalGraph.SameDeclarations(Inputs(la), Inputs(lb)) || !CanonicalGraph.SameDeclarations(la.Outputs, lb.Outputs))
         {
             return "the inputs or outputs of the graphs are declared differently";
         }
@@ -202,4 +203,11 @@ internal sealed class GraphComparer(CanonicalGraph a, CanonicalGraph b)
     private bool SameBytes(WireField x, WireField y) => x.ContentLength == y.ContentLength && x.ContentLength <= int.MaxValue
         && a.Analysis.Layout.File.Span(x.ContentStart, (int)x.ContentLength)
             .SequenceEqual(b.Analysis.Layout.File.Span(y.ContentStart, (int)y.ContentLength));
+
+    // Before version 4 every initializer is an input, too: those are compared as the constants that they are.
+    private static List<ValueInfoProto> Inputs(ModelLayout layout)
+    {
+        var constants = layout.IrVersion is > 0 and < 4 ? layout.Initializers.Select(t => t.Name).ToHashSet(StringComparer.Ordinal) : [];
+        return [.. layout.Inputs.Where(i => !constants.Contains(i.Name))];
+    }
 }

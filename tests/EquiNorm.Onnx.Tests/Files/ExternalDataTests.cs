@@ -73,6 +73,87 @@ internal sealed class ExternalDataTests
         Assert.That(Directory.GetFiles(directory.Path), Has.Length.EqualTo(2));
     }
 
+    [TestCase("out.onnx", "out.onnx.data", "out.onnx.data")]
+    [TestCase("out.bin", "out.bin", "out.bin")]
+    public void An_output_that_would_replace_a_data_file_of_the_source_is_refused(string output, string location, string named)
+    {
+        using var directory = new TemporaryDirectory();
+        WriteData(directory[location], Values);
+        var layout = LayoutReader.Open(Save(directory, ("location", location)));
+        Assert.That(
+            () => ModelWriter.Write(layout, new ModelEdits(layout), directory[output], default),
+            Throws.TypeOf<IOException>().With.Message.Contains(directory[named]).And.Message.Contains(directory["m.onnx"]));
+        Assert.That(ReadData(directory[location]), Is.EqualTo(Values));
+        Assert.That(Directory.GetFiles(directory.Path), Has.Length.EqualTo(2));
+    }
+
+    [Test]
+    public void An_output_whose_data_file_would_replace_the_model_is_refused()
+    {
+        using var directory = new TemporaryDirectory();
+        WriteData(directory["w.bin"], Values);
+        var model = new OnnxModelWriter();
+        model.Child(5, model.External("w", 1, [8], ("location", "w.bin")));
+        var layout = LayoutReader.Open(model.Save(directory["m.data"]));
+        Assert.That(() => ModelWriter.Write(layout, new ModelEdits(layout), directory["m"], default), Throws.TypeOf<IOException>());
+        Assert.That(File.ReadAllBytes(directory["m.data"]), Is.EqualTo(model.ToArray()));
+    }
+
+    [Test]
+    public void If_the_model_cannot_be_renamed_the_old_data_file_stays()
+    {
+        using var directory = new TemporaryDirectory();
+        WriteData(directory["w.bin"], Values);
+        WriteData(directory["out.onnx.data"], [1, 2, 3]);
+        var model = new OnnxModelWriter().Floats("inline", [1], [1]);
+        model.Child(5, model.External("w", 1, [8], ("location", "w.bin")));
+        var layout = LayoutReader.Open(model.Save(directory["m.onnx"]));
+        var edits = new ModelEdits(layout);
+        edits.Transform(layout.Initializers[0], (_, _) => Directory.CreateDirectory(directory["out.onnx"]));
+        Assert.That(() => ModelWriter.Write(layout, edits, directory["out.onnx"], default), Throws.InstanceOf<SystemException>());
+        Assert.That(ReadData(directory["out.onnx.data"]), Is.EqualTo(new[] { 1f, 2, 3 }));
+        Assert.That(Directory.GetFiles(directory.Path), Has.Length.EqualTo(3));
+    }
+
+    [Test]
+    public void A_model_that_copies_make_too_large_is_refused_before_it_is_written()
+    {
+        using var directory = new TemporaryDirectory();
+        WriteData(directory["w.bin"], Values);
+        var layout = LayoutReader.Open(Save(directory, ("location", "w.bin")));
+        var edits = new ModelEdits(layout);
+        edits.Add("copy", [1L << 29], OnnxDataType.Float, new SourcePiece(layout.File, 0, 1L << 31));
+        Assert.That(
+            () => ModelWriter.Write(layout, edits, directory["out.onnx"], default), Throws.TypeOf<IOException>().With.Message.Contains("2 GB"));
+        Assert.That(Directory.GetFiles(directory.Path), Has.Length.EqualTo(2));
+    }
+
+    [Test]
+    public void Values_of_dropped_nodes_are_not_redirected()
+    {
+        using var directory = new TemporaryDirectory();
+        WriteData(directory["w.bin"], Values);
+        var model = new OnnxModelWriter();
+        model.Node("Constant", [], ["c"], ("value", model.External("", 1, [8], ("location", "w.bin")))).Node("Relu", ["x"], ["y"]);
+        var layout = LayoutReader.Open(model.Save(directory["m.onnx"]));
+        var edits = new ModelEdits(layout);
+        edits.Drop(layout.Nodes[0]);
+        ModelWriter.Write(layout, edits, directory["out.onnx"], default);
+        Assert.That(LayoutReader.Open(directory["out.onnx"]).Nodes.Select(n => n.Header.OpType), Is.EqualTo(new[] { "Relu" }));
+    }
+
+    [TestCase(8)]
+    [TestCase(999)]
+    public void External_data_of_an_unknown_size_is_refused(int type)
+    {
+        using var directory = new TemporaryDirectory();
+        WriteData(directory["w.bin"], Values);
+        var model = new OnnxModelWriter();
+        model.Child(5, model.External("w", type, [2], ("location", "w.bin")));
+        string path = model.Save(directory["m.onnx"]);
+        Assert.That(() => LayoutReader.Open(path), Throws.TypeOf<OnnxFormatException>().With.Message.Contains("'w'").And.Message.Contains($"type {type}"));
+    }
+
     [Test]
     public void Offsets_beyond_two_gigabytes_work()
     {
@@ -139,6 +220,14 @@ internal sealed class ExternalDataTests
         Refused(directory, ("location", "loop"));
         Assert.That(LayoutReader.Open(Save(directory, ("location", "inside"))).Initializers, Has.Count.EqualTo(1));
     }
+
+    [TestCase("/w.bin", "/", true)]
+    [TestCase("/a/w.bin", "/a", true)]
+    [TestCase("/ab/w.bin", "/a", false)]
+    [TestCase("/a", "/a", false)]
+    public void A_directory_may_be_the_root(string path, string directory, bool inside) =>
+        Assert.That(
+            ExternalFiles.IsInside(path.Replace('/', Path.DirectorySeparatorChar), directory.Replace('/', Path.DirectorySeparatorChar)), Is.EqualTo(inside));
 
     private static OnnxFormatException Refused(TemporaryDirectory directory, params (string, string)[] entries) =>
         Assert.Throws<OnnxFormatException>(() => LayoutReader.Open(Save(directory, entries)))!;

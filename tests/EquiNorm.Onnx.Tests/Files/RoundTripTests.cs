@@ -155,7 +155,7 @@ internal sealed class RoundTripTests
         File.WriteAllBytes(directory["m.onnx"], source);
         var layout = LayoutReader.Open(directory["m.onnx"]);
         ModelWriter.Write(layout, new ModelEdits(layout), directory["m.onnx"], default);
-        Assert.That(layout.File.IsClosed);
+        Assert.That(layout.File.IsClosed, Is.EqualTo(OperatingSystem.IsWindows()));
         Assert.That(File.ReadAllBytes(directory["m.onnx"]), Is.EqualTo(source));
     }
 

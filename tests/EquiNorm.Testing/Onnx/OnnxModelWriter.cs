@@ -12,6 +12,9 @@ public sealed class OnnxModelWriter
     /// <summary>Version of the default operator set.</summary>
     public int Opset { get; init; } = 17;
 
+    /// <summary>Version of the file format.</summary>
+    public int IrVersion { get; set; } = 8;
+
     /// <summary>See <see cref="ProtoMessage.Padding"/>.</summary>
     public int Padding { get; init; }
 
@@ -111,7 +114,7 @@ public sealed class OnnxModelWriter
 
     /// <summary>The model.</summary>
     public byte[] ToArray() => NewMessage()
-        .Number(1, 8)
+        .Number(1, IrVersion)
         .Text(2, "EquiNorm.Testing")
         .Message(7, Graph())
         .Message(8, NewMessage().Text(1, "").Number(2, Opset))
