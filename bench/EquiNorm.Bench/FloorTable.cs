@@ -16,6 +16,11 @@ internal static class FloorTable
 {
     private const int Rounds = 15;
 
+    // Enough for the runtime to have recompiled what runs often; large networks spend their time in loops that are optimised from the start.
+    private const int WarmUpRounds = 60;
+    private const int WarmUpRoundsOfLargeNetworks = 3;
+    private const long LargeNetwork = 100_000_000;
+
     public static int Run(string[] args)
     {
         var threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
@@ -49,7 +54,8 @@ internal static class FloorTable
         // Steps write the weights: they get a copy, so that every solve starts from the same ones.
         using var copy = (network with { Elements = [.. network.Elements.Select(e => e.AsSpan().ToArray())] }).Bind();
         using var stepper = new RescalingStepper(problem, copy, backend);
-        for (var round = -3; round < Rounds; round++)
+        var warmUp = network.Bytes < LargeNetwork ? WarmUpRounds : WarmUpRoundsOfLargeNetworks;
+        for (var round = -warmUp; round < Rounds; round++)
         {
             var slot = Math.Max(0, round);
             times[0, slot] = Time(() => floor.Step());

@@ -43,6 +43,9 @@ internal sealed class Extrapolation
     /// <summary>Whether the running sweep started from an extrapolated point that is not accepted yet.</summary>
     public bool IsPending { get; private set; }
 
+    /// <summary>Whether points are being kept.</summary>
+    public bool HasPoints => _hasStart;
+
     /// <summary>At the end of a sweep: accepts the extrapolated start, or restores the plain point and says so.</summary>
     public bool TakeBack(ref double logObjective)
     {

@@ -27,6 +27,9 @@ internal sealed class GapForecast
     /// <summary>Whether F has not fallen, nor the residual, for several half sweeps.</summary>
     public bool HasStalled => _idle >= HalfSweepsBeforeStall;
 
+    /// <summary>Whether F may be about to fall slowly: points for an extrapolation are worth keeping.</summary>
+    public bool IsSlowing => _slow >= 1;
+
     /// <summary>Whether F falls so slowly that an extrapolation should pay.</summary>
     public bool IsSlow => _slow >= 3;
 

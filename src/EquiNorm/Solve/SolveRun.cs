@@ -134,7 +134,7 @@ internal sealed class SolveRun
             }
 
             residual = 0;
-            if (_sweeper.AtEndOfSweep)
+            if (_sweeper.AtEndOfSweep && (_forecast.IsSlowing || _extrapolation?.HasPoints == true))
             {
                 _extrapolation?.Advance(_logObjective, _forecast.IsSlow && Sweeps + SweepsOfExtrapolation < _options.MaxSweeps);
             }

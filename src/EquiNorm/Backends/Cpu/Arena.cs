@@ -6,12 +6,12 @@ namespace EquiNorm.Backends.Cpu;
 /// Memory for the vectors of one state: 64-byte aligned, zeroed, freed together. Large requests get memory of their own, small ones share
 /// pages.
 /// </summary>
-internal sealed unsafe class Arena : IDisposable
+internal sealed unsafe class Arena(PageCache cache) : IDisposable
 {
     private const long PageBytes = 1 << 18;
     private const int Alignment = 64;
 
-    private readonly List<nint> _pages = [];
+    private readonly List<(nint Address, long Bytes)> _pages = [];
     private byte* _free;
     private long _left;
 
@@ -46,11 +46,7 @@ internal sealed unsafe class Arena : IDisposable
 
     public void Dispose()
     {
-        foreach (var page in _pages)
-        {
-            NativeMemory.AlignedFree((void*)page);
-        }
-
+        cache.Return(_pages);
         _pages.Clear();
         _left = 0;
     }
@@ -64,8 +60,8 @@ internal sealed unsafe class Arena : IDisposable
 
     private void* Page(long bytes)
     {
-        var page = NativeMemory.AlignedAlloc((nuint)bytes, Alignment);
-        _pages.Add((nint)page);
+        var page = (void*)cache.Take(bytes);
+        _pages.Add(((nint)page, bytes));
         Bytes += bytes;
         return page;
     }

@@ -11,6 +11,7 @@ namespace EquiNorm.Backends.Cpu;
 public sealed class CpuBackend : IBackend
 {
     private readonly WorkerPool _pool;
+    private readonly PageCache _pages = new();
 
     /// <param name="threads">Threads to use, the caller's included; 0 for one per processor.</param>
     public CpuBackend(int threads = 0)
@@ -29,11 +30,15 @@ public sealed class CpuBackend : IBackend
     public SweepOrder PreferredOrder => SweepOrder.ForwardBackward;
 
     /// <inheritdoc/>
-    public RescalingState CreateState(RescalingPlan plan, NetworkTensors tensors) => new CpuState(plan, tensors, _pool);
+    public RescalingState CreateState(RescalingPlan plan, NetworkTensors tensors) => new CpuState(plan, tensors, _pool, _pages);
 
     /// <inheritdoc/>
     public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new CpuScaler(scalings, weight, _pool);
 
-    /// <summary>Ends the worker threads.</summary>
-    public void Dispose() => _pool.Dispose();
+    /// <summary>Ends the worker threads, and frees the memory that was kept for the next state.</summary>
+    public void Dispose()
+    {
+        _pool.Dispose();
+        _pages.Dispose();
+    }
 }

@@ -7,7 +7,7 @@ namespace EquiNorm.Backends.Cpu;
 /// <summary>The state of a solve on the CPU. See <see cref="RescalingState"/> for what its numbers mean.</summary>
 internal sealed unsafe class CpuState : RescalingState
 {
-    private readonly Arena _arena = new();
+    private readonly Arena _arena;
     private readonly WorkerPool _pool;
     private readonly CpuWeight[] _weights;
     private readonly ChannelFactors _factors;
@@ -18,9 +18,10 @@ internal sealed unsafe class CpuState : RescalingState
     private double* _frozenMask;
     private bool _disposed;
 
-    public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool)
+    public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool, PageCache pages)
     {
         Plan = plan;
+        _arena = new Arena(pages);
         _pool = pool;
 
         // All tensors are looked up before memory is taken, so that a missing one costs nothing.
@@ -187,8 +188,11 @@ internal sealed unsafe class CpuState : RescalingState
 
     protected override void Dispose(bool disposing)
     {
-        _disposed = true;
-        _arena.Dispose();
+        if (!_disposed)
+        {
+            _disposed = true;
+            _arena.Dispose();
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
