@@ -38,7 +38,7 @@ internal sealed class SolveRun
         _sweeper = new Sweeper(state, options);
         _certificate = new Certificate(state);
         _forecast = new GapForecast(options.Tolerance);
-            }
+    }
 
     public RescalingResult Run()
     {
