@@ -1,0 +1,563 @@
+using EquiNorm.Gpu.Tables;
+using ILGPU;
+
+namespace EquiNorm.Gpu.Kernels;
+
+/// <summary>What a pass over tiles reads and writes.</summary>
+/// <typeparam name="TScalar">One element.</typeparam>
+/// <typeparam name="TQuad">Four elements.</typeparam>
+public struct SumArguments<TScalar, TQuad>
+    where TScalar : unmanaged
+    where TQuad : unmanaged
+{
+    /// <summary>The tiles; one group of threads for each.</summary>
+    public ArrayView<SumTile> Tiles;
+
+    /// <summary>All memory, by element.</summary>
+    public ArrayView<TScalar> Elements;
+
+    /// <summary>All memory, by four elements.</summary>
+    public ArrayView<TQuad> Quads;
+
+    /// <summary>The channel of each position of each axis; -1 for positions that belong to another segment.</summary>
+    public ArrayView<int> Channels;
+
+    /// <summary>Factor of each channel on output axes.</summary>
+    public ArrayView<double> OutputFactors;
+
+    /// <summary>Factor of each channel on input axes.</summary>
+    public ArrayView<double> InputFactors;
+
+    /// <summary>Output scales to the power p.</summary>
+    public ArrayView<double> Scales;
+
+    /// <summary>Receives energies, where a tile stores them.</summary>
+    public ArrayView<double> Energies;
+
+    /// <summary>Receives the sums of rows and columns, without the factors of the row or column itself.</summary>
+    public ArrayView<double> Sums;
+
+    /// <summary>Receives the norm of each tile: the sum of all energies with both factors.</summary>
+    public ArrayView<double> Norms;
+
+    /// <summary>Receives the energies between a channel and itself of each tile.</summary>
+    public ArrayView<double> SelfEnergies;
+
+    /// <summary>If not empty: run only if its word is not zero.</summary>
+    public ArrayView<int> Condition;
+
+    /// <summary>Words that become zero.</summary>
+    public ArrayView<long> Reset;
+
+    /// <summary>p.</summary>
+    public double Exponent;
+
+    /// <summary>Channels from one set of factors to the next. The grid holds all tiles once for each set.</summary>
+    public int FactorStride;
+
+    /// <summary>Sums from one set of results to the next.</summary>
+    public int SumStride;
+
+    /// <summary>Norms from one set of results to the next.</summary>
+    public int NormStride;
+
+    /// <summary>Number of tiles.</summary>
+    public int TileCount;
+}
+
+/// <summary>
+/// The fused pass: reads each tile once and sums its energies by rows and by columns, weighted by the factors of the other axis. One
+/// group of threads works on a tile; each warp takes rows of its own, each thread at most four columns. All additions have a fixed
+/// order, so results have the same bits whatever the scheduling.
+/// </summary>
+/// <remarks>
+/// Work: every element is read once. Per element one conversion and three float64 operations, and 10 shuffles for 16 elements of a full
+/// row. Four independent loads are in flight in each thread.
+/// </remarks>
+internal static class SumTiles<TElement, TScalar, TQuad, TPower>
+    where TElement : struct, IElement<TScalar, TQuad>
+    where TScalar : unmanaged
+    where TQuad : unmanaged
+    where TPower : struct, IPower
+{
+    private const int Warps = TileLimits.GroupSize / 32;
+    private const int StageWords = TileLimits.StageBytes / 16;
+
+    public static void Run(SumArguments<TScalar, TQuad> a)
+    {
+        var stageMemory = SharedMemory.Allocate<Float4>(Warps * StageWords);
+        var columnSums = SharedMemory.Allocate<double>(Warps * TileLimits.StripeColumns);
+        var rowSums = SharedMemory.Allocate<double>(TileLimits.Rows);
+        var rowWeights = SharedMemory.Allocate<double>(TileLimits.Rows);
+        var warpNorms = SharedMemory.Allocate<double>(2 * Warps);
+        if (a.Condition.Length > 0 && a.Condition[0] == 0)
+        {
+            return;
+        }
+
+        int thread = Group.IdxX;
+        int set = Grid.IdxX / a.TileCount;
+        var tile = a.Tiles[Grid.IdxX - set * a.TileCount];
+        if (Grid.IdxX == 0)
+        {
+            for (long n = thread; n < a.Reset.Length; n += Group.DimX)
+            {
+                a.Reset[n] = 0;
+            }
+        }
+
+        a.OutputFactors = a.OutputFactors.SubView((long)set * a.FactorStride, a.FactorStride);
+        a.InputFactors = a.InputFactors.SubView((long)set * a.FactorStride, a.FactorStride);
+        a.Sums = a.Sums.SubView((long)set * a.SumStride, a.SumStride);
+        a.Norms = a.Norms.SubView((long)set * a.NormStride, a.NormStride);
+        int lane = thread & 31;
+        int warp = thread >> 5;
+        int warps = Group.DimX >> 5;
+        bool staged = (tile.Flags & TileFlags.Staged) != 0;
+        bool vector = (tile.Flags & TileFlags.Vector) != 0;
+        bool diagonal = (tile.Flags & TileFlags.Diagonal) != 0;
+        bool selfEdges = (tile.Flags & TileFlags.SelfEdges) != 0;
+        bool rowsAreOutputs = (tile.Flags & TileFlags.RowsAreOutputs) != 0;
+        var rowFactors = rowsAreOutputs ? a.OutputFactors : a.InputFactors;
+        var columnFactors = rowsAreOutputs ? a.InputFactors : a.OutputFactors;
+        int rowScales = rowsAreOutputs ? tile.Scales : -1;
+        int columnScales = rowsAreOutputs && !diagonal ? -1 : tile.Scales;
+
+        // Consecutive columns for 16-byte loads, else neighbouring threads on neighbouring columns.
+        bool consecutive = vector && !staged;
+        int lanes = tile.LanesPerRow;
+        int place = lane & (lanes - 1);
+        int step = consecutive ? 1 : lanes;
+        int rowsAtOnce = 32 / lanes;
+        int rowOfLane = lane / lanes;
+        var stage = stageMemory.SubView(warp * StageWords, StageWords);
+
+        for (int r = thread; r < tile.Rows; r += Group.DimX)
+        {
+            int channel = diagonal ? -1 : a.Channels[tile.RowChannels + r];
+            rowSums[r] = 0.0;
+            rowWeights[r] = diagonal ? 1.0 : (channel < 0 ? 0.0 : rowFactors[channel]);
+        }
+
+        Group.Barrier();
+        double self = 0.0;
+        double norm = 0.0;
+        for (int stripe = 0; stripe < tile.Columns; stripe += tile.StripeColumns)
+        {
+            int end = Math.Min(stripe + tile.StripeColumns, tile.Columns);
+            var columns = new ColumnQuad { First = stripe + (consecutive ? 4 * place : place), Step = step, End = end };
+            columns.Gather(a.Channels, tile.ColumnChannels, columnFactors, a.Scales, columnScales);
+            var sums = new Energy4();
+            if (staged)
+            {
+                for (int r = warp; r < tile.Rows; r += warps)
+                {
+                    Stage(a, tile, stage, r, stripe, end, lane, vector);
+                    Warp.Barrier();
+                    var energies = SumStaged(stage.Cast<TScalar>(), tile, columns, stripe, a.Exponent);
+                    Warp.Barrier();
+                    double sum = Add(a, tile, ref columns, ref sums, ref self, energies, r, rowWeights, rowScales, selfEdges, diagonal);
+                    sum = WarpSums.Within(sum, 32);
+                    if (lane == 0)
+                    {
+                        rowSums[r] += sum;
+                    }
+                }
+            }
+            else
+            {
+                int stride = warps * rowsAtOnce;
+                int r = warp * rowsAtOnce + rowOfLane;
+
+                // Every thread of a warp takes part in each round, whether its row is there or not.
+                for (int round = warp * rowsAtOnce; round < tile.Rows; round += 4 * stride, r += 4 * stride)
+                {
+                    bool second = r + stride < tile.Rows;
+                    bool third = r + 2 * stride < tile.Rows;
+                    bool fourth = r + 3 * stride < tile.Rows;
+                    var e0 = new Energy4();
+                    var e1 = new Energy4();
+                    var e2 = new Energy4();
+                    var e3 = new Energy4();
+                    if (vector)
+                    {
+                        LoadVectors(a, tile, columns, r, stride, r < tile.Rows, second, third, fourth, ref e0, ref e1, ref e2, ref e3);
+                    }
+                    else
+                    {
+                        e0 = LoadScalars(a, tile, columns, r, r < tile.Rows);
+                        e1 = LoadScalars(a, tile, columns, r + stride, second);
+                        e2 = LoadScalars(a, tile, columns, r + 2 * stride, third);
+                        e3 = LoadScalars(a, tile, columns, r + 3 * stride, fourth);
+                    }
+
+                    double s0 = 0.0;
+                    double s1 = 0.0;
+                    double s2 = 0.0;
+                    double s3 = 0.0;
+                    if (r < tile.Rows)
+                    {
+                        s0 = Add(a, tile, ref columns, ref sums, ref self, e0, r, rowWeights, rowScales, selfEdges, diagonal);
+                    }
+
+                    if (second)
+                    {
+                        s1 = Add(a, tile, ref columns, ref sums, ref self, e1, r + stride, rowWeights, rowScales, selfEdges, diagonal);
+                    }
+
+                    if (third)
+                    {
+                        s2 = Add(a, tile, ref columns, ref sums, ref self, e2, r + 2 * stride, rowWeights, rowScales, selfEdges, diagonal);
+                    }
+
+                    if (fourth)
+                    {
+                        s3 = Add(a, tile, ref columns, ref sums, ref self, e3, r + 3 * stride, rowWeights, rowScales, selfEdges, diagonal);
+                    }
+
+                    s0 = WarpSums.Within(s0, lanes);
+                    s1 = WarpSums.Within(s1, lanes);
+                    s2 = WarpSums.Within(s2, lanes);
+                    s3 = WarpSums.Within(s3, lanes);
+                    if (place == 0)
+                    {
+                        if (r < tile.Rows)
+                        {
+                            rowSums[r] += s0;
+                        }
+
+                        if (second)
+                        {
+                            rowSums[r + stride] += s1;
+                        }
+
+                        if (third)
+                        {
+                            rowSums[r + 2 * stride] += s2;
+                        }
+
+                        if (fourth)
+                        {
+                            rowSums[r + 3 * stride] += s3;
+                        }
+                    }
+                }
+
+                sums.A = WarpSums.Across(sums.A, lanes);
+                sums.B = WarpSums.Across(sums.B, lanes);
+                sums.C = WarpSums.Across(sums.C, lanes);
+                sums.D = WarpSums.Across(sums.D, lanes);
+            }
+
+            if (rowOfLane == 0)
+            {
+                columns.Store(sums, columnSums, warp * TileLimits.StripeColumns - stripe);
+            }
+
+            Group.Barrier();
+            for (int c = thread; c < end - stripe; c += Group.DimX)
+            {
+                double total = 0.0;
+                for (int w = 0; w < warps; w++)
+                {
+                    total += columnSums[w * TileLimits.StripeColumns + c];
+                }
+
+                if (diagonal)
+                {
+                    norm += StoreDiagonal(a, tile, stripe + c, total);
+                }
+                else
+                {
+                    a.Sums[tile.ColumnSums + stripe + c] = total;
+                }
+            }
+
+            Group.Barrier();
+        }
+
+        if (!diagonal)
+        {
+            for (int r = thread; r < tile.Rows; r += Group.DimX)
+            {
+                double total = rowSums[r];
+                a.Sums[tile.RowSums + r] = total;
+                norm += rowWeights[r] * total;
+            }
+        }
+
+        norm = WarpSums.Within(norm, 32);
+        self = WarpSums.Within(self, 32);
+        if (lane == 0)
+        {
+            warpNorms[warp] = norm;
+            warpNorms[Warps + warp] = self;
+        }
+
+        Group.Barrier();
+        if (thread == 0)
+        {
+            double totalNorm = 0.0;
+            double totalSelf = 0.0;
+            for (int w = 0; w < warps; w++)
+            {
+                totalNorm += warpNorms[w];
+                totalSelf += warpNorms[Warps + w];
+            }
+
+            a.Norms[tile.Norm] = totalNorm;
+            if (selfEdges)
+            {
+                a.SelfEnergies[tile.Norm] = totalSelf;
+            }
+        }
+    }
+
+    // Adds the energies of one row to the column sums; returns this thread's share of the row sum.
+    private static double Add(
+        SumArguments<TScalar, TQuad> a,
+        in SumTile tile,
+        ref ColumnQuad columns,
+        ref Energy4 sums,
+        ref double self,
+        Energy4 e,
+        int row,
+        ArrayView<double> rowWeights,
+        int rowScales,
+        bool selfEdges,
+        bool diagonal)
+    {
+        double factor = rowWeights[row];
+        if (tile.Scales >= 0)
+        {
+            double scale = rowScales >= 0 && !diagonal ? a.Scales[rowScales + row] : 1.0;
+            e.A *= scale * columns.ScaleA;
+            e.B *= scale * columns.ScaleB;
+            e.C *= scale * columns.ScaleC;
+            e.D *= scale * columns.ScaleD;
+        }
+
+        if (selfEdges)
+        {
+            int channel = diagonal ? -1 : a.Channels[tile.RowChannels + row];
+            columns.RemoveSelf(ref e, channel, a.Channels, diagonal ? tile.RowChannels : -1, ref self);
+        }
+
+        if (tile.Energies >= 0 && a.Energies.Length > 0)
+        {
+            columns.Store(e, a.Energies, tile.Energies + (long)row * tile.EnergyStride);
+        }
+
+        sums.A += factor * e.A;
+        sums.B += factor * e.B;
+        sums.C += factor * e.C;
+        sums.D += factor * e.D;
+        return e.A * columns.FactorA + e.B * columns.FactorB + e.C * columns.FactorC + e.D * columns.FactorD;
+    }
+
+    // Sums on both axes of an element that ties one channel to one channel.
+    private static double StoreDiagonal(SumArguments<TScalar, TQuad> a, in SumTile tile, int column, double energy)
+    {
+        int output = a.Channels[tile.RowChannels + column];
+        int input = a.Channels[tile.ColumnChannels + column];
+        double outputFactor = output < 0 ? 0.0 : a.OutputFactors[output];
+        double inputFactor = input < 0 ? 0.0 : a.InputFactors[input];
+        a.Sums[tile.RowSums + column] = energy * inputFactor;
+        a.Sums[tile.ColumnSums + column] = energy * outputFactor;
+        return energy * inputFactor * outputFactor;
+    }
+
+    private static void LoadVectors(
+        SumArguments<TScalar, TQuad> a,
+        in SumTile tile,
+        ColumnQuad columns,
+        int row,
+        int stride,
+        bool first,
+        bool second,
+        bool third,
+        bool fourth,
+        ref Energy4 e0,
+        ref Energy4 e1,
+        ref Energy4 e2,
+        ref Energy4 e3)
+    {
+        if (columns.First >= columns.End)
+        {
+            return;
+        }
+
+        for (int k = 0; k < tile.Kernel; k++)
+        {
+            long at = tile.Elements + row * tile.RowStride + columns.First + k * tile.KernelStride;
+            long next = stride * tile.RowStride;
+            if (fourth)
+            {
+                var q0 = a.Quads[at >> 2];
+                var q1 = a.Quads[(at + next) >> 2];
+                var q2 = a.Quads[(at + 2 * next) >> 2];
+                var q3 = a.Quads[(at + 3 * next) >> 2];
+                AddEnergies(ref e0, q0, tile.Prescale, a.Exponent);
+                AddEnergies(ref e1, q1, tile.Prescale, a.Exponent);
+                AddEnergies(ref e2, q2, tile.Prescale, a.Exponent);
+                AddEnergies(ref e3, q3, tile.Prescale, a.Exponent);
+            }
+            else
+            {
+                if (first)
+                {
+                    AddEnergies(ref e0, a.Quads[at >> 2], tile.Prescale, a.Exponent);
+                }
+
+                if (second)
+                {
+                    AddEnergies(ref e1, a.Quads[(at + next) >> 2], tile.Prescale, a.Exponent);
+                }
+
+                if (third)
+                {
+                    AddEnergies(ref e2, a.Quads[(at + 2 * next) >> 2], tile.Prescale, a.Exponent);
+                }
+            }
+        }
+    }
+
+    private static Energy4 LoadScalars(SumArguments<TScalar, TQuad> a, in SumTile tile, ColumnQuad columns, int row, bool valid)
+    {
+        var e = new Energy4();
+        if (!valid)
+        {
+            return e;
+        }
+
+        for (int k = 0; k < tile.Kernel; k++)
+        {
+            long at = tile.Elements + row * tile.RowStride + columns.First * tile.ColumnStride + k * tile.KernelStride;
+            long next = columns.Step * tile.ColumnStride;
+            if (columns.HasD)
+            {
+                var a0 = a.Elements[at];
+                var a1 = a.Elements[at + next];
+                var a2 = a.Elements[at + 2 * next];
+                var a3 = a.Elements[at + 3 * next];
+                e.A += Energy(a0, tile.Prescale, a.Exponent);
+                e.B += Energy(a1, tile.Prescale, a.Exponent);
+                e.C += Energy(a2, tile.Prescale, a.Exponent);
+                e.D += Energy(a3, tile.Prescale, a.Exponent);
+            }
+            else
+            {
+                if (columns.HasA)
+                {
+                    e.A += Energy(a.Elements[at], tile.Prescale, a.Exponent);
+                }
+
+                if (columns.HasB)
+                {
+                    e.B += Energy(a.Elements[at + next], tile.Prescale, a.Exponent);
+                }
+
+                if (columns.HasC)
+                {
+                    e.C += Energy(a.Elements[at + 2 * next], tile.Prescale, a.Exponent);
+                }
+            }
+        }
+
+        return e;
+    }
+
+    // Copies a row of the stripe, one contiguous run, to the warp's part of shared memory.
+    private static void Stage(
+        SumArguments<TScalar, TQuad> a, in SumTile tile, ArrayView<Float4> stage, int row, int stripe, int end, int lane, bool vector)
+    {
+        long start = tile.Elements + row * tile.RowStride + (long)stripe * tile.Kernel;
+        int count = (end - stripe) * tile.Kernel;
+        if (vector)
+        {
+            var quads = stage.Cast<TQuad>();
+            long from = start >> 2;
+            int n = lane;
+            for (; n + 96 < count >> 2; n += 128)
+            {
+                var q0 = a.Quads[from + n];
+                var q1 = a.Quads[from + n + 32];
+                var q2 = a.Quads[from + n + 64];
+                var q3 = a.Quads[from + n + 96];
+                quads[n] = q0;
+                quads[n + 32] = q1;
+                quads[n + 64] = q2;
+                quads[n + 96] = q3;
+            }
+
+            for (; n < count >> 2; n += 32)
+            {
+                quads[n] = a.Quads[from + n];
+            }
+        }
+        else
+        {
+            var scalars = stage.Cast<TScalar>();
+            int n = lane;
+            for (; n + 96 < count; n += 128)
+            {
+                var s0 = a.Elements[start + n];
+                var s1 = a.Elements[start + n + 32];
+                var s2 = a.Elements[start + n + 64];
+                var s3 = a.Elements[start + n + 96];
+                scalars[n] = s0;
+                scalars[n + 32] = s1;
+                scalars[n + 64] = s2;
+                scalars[n + 96] = s3;
+            }
+
+            for (; n < count; n += 32)
+            {
+                scalars[n] = a.Elements[start + n];
+            }
+        }
+    }
+
+    private static Energy4 SumStaged(ArrayView<TScalar> stage, in SumTile tile, ColumnQuad columns, int stripe, double exponent)
+    {
+        var e = new Energy4();
+        int at = (columns.First - stripe) * tile.Kernel;
+        int next = columns.Step * tile.Kernel;
+        for (int k = 0; k < tile.Kernel; k++)
+        {
+            if (columns.HasA)
+            {
+                e.A += Energy(stage[at + k], tile.Prescale, exponent);
+            }
+
+            if (columns.HasB)
+            {
+                e.B += Energy(stage[at + next + k], tile.Prescale, exponent);
+            }
+
+            if (columns.HasC)
+            {
+                e.C += Energy(stage[at + 2 * next + k], tile.Prescale, exponent);
+            }
+
+            if (columns.HasD)
+            {
+                e.D += Energy(stage[at + 3 * next + k], tile.Prescale, exponent);
+            }
+        }
+
+        return e;
+    }
+
+    private static void AddEnergies(ref Energy4 sum, TQuad quad, double prescale, double exponent)
+    {
+        var values = default(TElement).Unpack(quad);
+        sum.A += default(TPower).Energy(values.A, prescale, exponent);
+        sum.B += default(TPower).Energy(values.B, prescale, exponent);
+        sum.C += default(TPower).Energy(values.C, prescale, exponent);
+        sum.D += default(TPower).Energy(values.D, prescale, exponent);
+    }
+
+    private static double Energy(TScalar element, double prescale, double exponent) =>
+        default(TPower).Energy(default(TElement).Load(element), prescale, exponent);
+}

@@ -1,0 +1,192 @@
+using EquiNorm.Gpu.Tables;
+using ILGPU;
+using ILGPU.Backends.EntryPoints;
+
+namespace EquiNorm.Gpu.Kernels;
+
+/// <summary>What the closed-form update reads and writes.</summary>
+public struct UpdateArguments
+{
+    /// <summary>The chunks; one group of threads for each, one thread for each channel.</summary>
+    public ArrayView<UpdateChunk> Chunks;
+
+    /// <summary>The sums.</summary>
+    public ChannelSums Sums;
+
+    /// <summary>Energies of depthwise weights.</summary>
+    public ArrayView<double> Energies;
+
+    /// <summary>v of each channel: p u less the reference of its group.</summary>
+    public ArrayView<double> Logs;
+
+    /// <summary>exp(v), 0 for frozen channels.</summary>
+    public ArrayView<double> OutputFactors;
+
+    /// <summary>exp(-v), 0 for frozen channels.</summary>
+    public ArrayView<double> InputFactors;
+
+    /// <summary>1 for channels that may move.</summary>
+    public ArrayView<int> Live;
+
+    /// <summary>If not empty: receives d of each channel.</summary>
+    public ArrayView<double> Gains;
+
+    /// <summary>If not empty: receives 1/d of each channel.</summary>
+    public ArrayView<double> InverseGains;
+
+    /// <summary>Receives a report from each chunk.</summary>
+    public ArrayView<ChunkReport> Reports;
+
+    /// <summary>If not empty: nothing is done unless its word is zero.</summary>
+    public ArrayView<int> Status;
+
+    /// <summary>p.</summary>
+    public double Norm;
+
+    /// <summary>1 to update, 0 to measure the residual only.</summary>
+    public int Updates;
+
+    /// <summary>Unused.</summary>
+    public int Reserved;
+}
+
+/// <summary>
+/// The closed form: with a the sum of a channel's incoming and b of its outgoing energies at the current u, p u += (log b - log a) / 2.
+/// Around a depthwise weight e, with incoming r and outgoing g both without their own factors: r x_A = e x_B / x_A = g / x_B.
+/// </summary>
+public static class UpdateChannels
+{
+    /// <summary>Updates the channels of all chunks at once.</summary>
+    [KernelName("UpdateChannels")]
+    public static void Run(UpdateArguments a)
+    {
+        var scratch = SharedMemory.Allocate<double>(TileLimits.GroupSize / 32);
+        if (a.Status.Length > 0 && a.Status[0] != 0)
+        {
+            return;
+        }
+
+        var chunk = a.Chunks[Grid.IdxX];
+        int place = Group.IdxX;
+        double residual = 0.0;
+        double lowest = 1.0 / 0.0;
+        double highest = -1.0 / 0.0;
+        if (place < chunk.Count)
+        {
+            int channel = chunk.FirstChannel + place;
+            if (chunk.Behind < 0)
+            {
+                if (a.Live[channel] != 0)
+                {
+                    double incoming = a.Sums.Log(chunk.Sources, chunk.SourceCount, channel, place, -1.0);
+                    double outgoing = a.Sums.Log(chunk.Sinks, chunk.SinkCount, channel, place, 1.0);
+                    double old = a.Logs[channel] + a.Sums.References[chunk.Group];
+                    residual = Finite(Math.Abs(outgoing - incoming - 2.0 * old) / a.Norm);
+                    Write(a, chunk.Group, channel, 0.5 * (outgoing - incoming), ref lowest, ref highest);
+                }
+                else
+                {
+                    WriteFrozen(a, channel);
+                }
+            }
+            else
+            {
+                UpdatePair(a, chunk, place, ref residual, ref lowest, ref highest);
+            }
+        }
+
+        residual = GroupSums.Max(residual, scratch);
+        highest = GroupSums.Max(highest, scratch);
+        lowest = -GroupSums.Max(-lowest, scratch);
+        if (place == 0)
+        {
+            a.Reports[chunk.Index] = new ChunkReport { Residual = residual, Lowest = lowest, Highest = highest };
+        }
+    }
+
+    private static void UpdatePair(
+        UpdateArguments a, in UpdateChunk chunk, int place, ref double residual, ref double lowest, ref double highest)
+    {
+        int front = chunk.FirstChannel + place;
+        int back = chunk.BehindChannel + place;
+        bool frontLive = a.Live[front] != 0;
+        bool backLive = a.Live[back] != 0;
+        double energy = Transcendental.Log(a.Energies[chunk.Energies + place]) + a.Sums.LogScales[chunk.Depthwise];
+        double frontOld = frontLive ? a.Logs[front] + a.Sums.References[chunk.Group] : 0.0;
+        double backOld = backLive ? a.Logs[back] + a.Sums.References[chunk.Behind] : 0.0;
+        double through = energy + backOld - frontOld;
+        double incoming = 0.0;
+        double outgoing = 0.0;
+        if (frontLive)
+        {
+            incoming = a.Sums.Log(chunk.Sources, chunk.SourceCount, front, place, -1.0);
+            residual = Finite(Math.Abs(incoming + frontOld - through) / a.Norm);
+        }
+
+        if (backLive)
+        {
+            outgoing = a.Sums.Log(chunk.Sinks, chunk.SinkCount, back, place, 1.0);
+            residual = Math.Max(residual, Finite(Math.Abs(through - (outgoing - backOld)) / a.Norm));
+        }
+
+        double common = (incoming + energy + outgoing) / 3.0;
+        if (frontLive)
+        {
+            Write(a, chunk.Group, front, backLive ? common - incoming : 0.5 * (energy - incoming), ref lowest, ref highest);
+        }
+        else
+        {
+            WriteFrozen(a, front);
+        }
+
+        if (backLive)
+        {
+            Write(a, chunk.Behind, back, frontLive ? outgoing - common : 0.5 * (outgoing - energy), ref lowest, ref highest);
+        }
+        else
+        {
+            WriteFrozen(a, back);
+        }
+    }
+
+    // Writes p u of a channel.
+    private static void Write(UpdateArguments a, int group, int channel, double value, ref double lowest, ref double highest)
+    {
+        if (a.Updates == 0)
+        {
+            return;
+        }
+
+        if (!(Math.Abs(value) <= 1.7976931348623157e308))
+        {
+            // A side whose energies all vanish in float64 says nothing.
+            WriteFrozen(a, channel);
+            return;
+        }
+
+        double v = value - a.Sums.References[group];
+        double factor = Transcendental.Exp(v);
+        a.Logs[channel] = v;
+        a.OutputFactors[channel] = factor;
+        a.InputFactors[channel] = 1.0 / factor;
+        lowest = Math.Min(lowest, v);
+        highest = Math.Max(highest, v);
+        if (a.Gains.Length > 0)
+        {
+            double gain = Transcendental.Exp(value / a.Norm);
+            a.Gains[channel] = gain;
+            a.InverseGains[channel] = 1.0 / gain;
+        }
+    }
+
+    private static double Finite(double value) => value <= 1.7976931348623157e308 ? value : 0.0;
+
+    private static void WriteFrozen(UpdateArguments a, int channel)
+    {
+        if (a.Updates != 0 && a.Gains.Length > 0)
+        {
+            a.Gains[channel] = 1.0;
+            a.InverseGains[channel] = 1.0;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+using System.Runtime.InteropServices;
+
+namespace EquiNorm.Gpu;
+
+/// <summary>An array on a device. An empty one takes no memory.</summary>
+/// <typeparam name="T">Type of the elements.</typeparam>
+internal sealed unsafe class DeviceBuffer<T> : IDisposable
+    where T : unmanaged
+{
+    private readonly IDeviceQueue _queue;
+    private DeviceMemory _memory;
+
+    public DeviceBuffer(IDeviceQueue queue, long length)
+    {
+        _queue = queue;
+        Length = length;
+        if (length > 0)
+        {
+            _memory = queue.Allocate(checked(length * sizeof(T)));
+        }
+    }
+
+    public DeviceBuffer(IDeviceQueue queue, ReadOnlySpan<T> contents)
+        : this(queue, contents.Length) => Upload(contents);
+
+    /// <summary>Number of elements.</summary>
+    public long Length { get; }
+
+    /// <summary>All of it.</summary>
+    public DeviceView<T> View => new(_memory.Address, Length);
+
+    /// <summary>Nothing: how kernels are told that something is not there.</summary>
+    public static DeviceView<T> None => default;
+
+    public void Upload(ReadOnlySpan<T> source, long start = 0)
+    {
+        if (!source.IsEmpty)
+        {
+            Check(start, source.Length);
+            _queue.Upload(MemoryMarshal.AsBytes(source), _memory.Address + (ulong)(start * sizeof(T)));
+        }
+    }
+
+    public void Download(Span<T> target, long start = 0)
+    {
+        if (!target.IsEmpty)
+        {
+            Check(start, target.Length);
+            _queue.Download(_memory.Address + (ulong)(start * sizeof(T)), MemoryMarshal.AsBytes(target));
+        }
+    }
+
+    public void Clear()
+    {
+        if (Length > 0)
+        {
+            _queue.Clear(_memory.Address, Length * sizeof(T));
+        }
+    }
+
+    public void Dispose()
+    {
+        if (_memory.Address != 0)
+        {
+            _queue.Free(_memory);
+            _memory = default;
+        }
+    }
+
+    private void Check(long start, long count)
+    {
+        if (start < 0 || count > Length - start)
+        {
+            throw new ArgumentOutOfRangeException(nameof(start), start, $"{count} elements from there exceed the {Length} of the buffer.");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+using EquiNorm.Gpu.Tables;
+using EquiNorm.Plan;
+
+namespace EquiNorm.Gpu.Layout;
+
+/// <summary>The tables of the closed-form update for one set of units: chunks of channels, and the sums that meet each.</summary>
+internal sealed class UpdateTables
+{
+    private readonly DeviceLayout _layout;
+    private readonly int _fixedInputs;
+    private readonly int _fixedOutputs;
+    private readonly List<UpdateChunk> _chunks = [];
+    private readonly List<SumTerm> _terms = [];
+    private readonly List<int> _positions = [];
+
+    /// <param name="layout">Where sums are.</param>
+    /// <param name="units">What is updated.</param>
+    /// <param name="fixedInputs">Where the sums over frozen inputs start relative to the sums, 0 if there are none.</param>
+    /// <param name="fixedOutputs">Where the sums over frozen outputs start, 0 if there are none.</param>
+    public UpdateTables(DeviceLayout layout, ReadOnlySpan<UpdateUnit> units, int fixedInputs, int fixedOutputs)
+    {
+        _layout = layout;
+        _fixedInputs = fixedInputs;
+        _fixedOutputs = fixedOutputs;
+        foreach (var unit in units)
+        {
+            Add(unit);
+        }
+
+        Chunks = [.. _chunks];
+        Terms = [.. _terms];
+        Positions = [.. _positions];
+    }
+
+    public UpdateChunk[] Chunks { get; }
+
+    public SumTerm[] Terms { get; }
+
+    public int[] Positions { get; }
+
+    private void Add(UpdateUnit unit)
+    {
+        var plan = _layout.Plan;
+        var group = plan.Groups[unit.Group].Group;
+        for (var start = 0; start < group.Count; start += KernelPolicy.ChunkChannels)
+        {
+            var chunk = new UpdateChunk
+            {
+                FirstChannel = group.FirstChannel + start,
+                Count = Math.Min(KernelPolicy.ChunkChannels, group.Count - start),
+                Group = group.Index,
+                Behind = -1,
+                Index = _chunks.Count,
+                Sources = _terms.Count,
+            };
+            AddTerms(group.Index, Axis.Output, chunk.FirstChannel, chunk.Count);
+            chunk.SourceCount = _terms.Count - chunk.Sources;
+            chunk.Sinks = _terms.Count;
+            if (unit.IsPair)
+            {
+                var behind = plan.Groups[unit.Behind].Group;
+                chunk.Behind = behind.Index;
+                chunk.BehindChannel = behind.FirstChannel + start;
+                chunk.Depthwise = unit.Depthwise;
+                chunk.Energies = checked((int)_layout.Weights[unit.Depthwise].Energies + start);
+                AddTerms(behind.Index, Axis.Input, chunk.BehindChannel, chunk.Count);
+            }
+            else
+            {
+                AddTerms(group.Index, Axis.Input, chunk.FirstChannel, chunk.Count);
+            }
+
+            chunk.SinkCount = _terms.Count - chunk.Sinks;
+            _chunks.Add(chunk);
+        }
+    }
+
+    // The sums that sources (sinks) of a group leave on the output (input) axis, as far as they meet the channels.
+    private void AddTerms(int group, Axis axis, int firstChannel, int channels)
+    {
+        foreach (var incident in _layout.Plan.Groups[group].Incident(axis))
+        {
+            var weight = _layout.Plan.Weights[incident.Weight];
+            var segment = weight.Segments(axis)[incident.Segment];
+            var place = _layout.Weights[incident.Weight];
+            for (var n = place.FirstPanel; n < place.FirstPanel + place.PanelCount; n++)
+            {
+                var panel = _layout.Panels[n];
+                if ((axis == Axis.Output ? panel.OutputSegment : panel.InputSegment) == incident.Segment)
+                {
+                    var far = axis == Axis.Output
+                        ? weight.Segments(Axis.Input)[panel.InputSegment].Group
+                        : weight.Segments(Axis.Output)[panel.OutputSegment].Group;
+                    AddTerm(panel, place.Matrix, axis, segment, far, firstChannel, channels);
+                }
+            }
+        }
+    }
+
+    private void AddTerm(Panel panel, in WeightMatrix matrix, Axis axis, AxisSegment segment, int far, int firstChannel, int channels)
+    {
+        var rows = axis == matrix.RowAxis;
+        var first = rows ? panel.FirstRow : panel.FirstColumn;
+        var count = rows ? panel.Rows : panel.Columns;
+        var covered = segment.Channels.AsSpan(first - segment.Start, count);
+        var term = new SumTerm
+        {
+            Count = count,
+            Positions = -1,
+            Sums = rows ? panel.RowSums : panel.ColumnSums,
+            PartStride = count,
+            Parts = rows ? panel.RowParts : panel.ColumnParts,
+            FarGroup = far,
+            Weight = panel.Weight,
+        };
+        if (segment.FirstChannel >= 0)
+        {
+            term.FirstChannel = covered[0];
+            if (term.FirstChannel >= firstChannel + channels || term.FirstChannel + count <= firstChannel)
+            {
+                return;
+            }
+        }
+        else
+        {
+            var positions = new int[channels];
+            Array.Fill(positions, -1);
+            var met = false;
+            for (var i = 0; i < count; i++)
+            {
+                var at = covered[i] - firstChannel;
+                if (covered[i] >= 0 && at >= 0 && at < channels)
+                {
+                    positions[at] = i;
+                    met = true;
+                }
+            }
+
+            if (!met)
+            {
+                return;
+            }
+
+            term.Positions = _positions.Count;
+            _positions.AddRange(positions);
+        }
+
+        _terms.Add(term);
+        var fixedSums = axis == Axis.Output ? _fixedInputs : _fixedOutputs;
+        if (fixedSums > 0)
+        {
+            _terms.Add(term with { Sums = term.Sums + fixedSums, FarGroup = -1 });
+        }
+    }
+}

@@ -1,0 +1,101 @@
+using EquiNorm.Backends;
+using EquiNorm.Gpu.Layout;
+using EquiNorm.Gpu.Tables;
+using EquiNorm.Model;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Gpu.State;
+
+/// <summary>Multiplies the elements of one weight by their factors on the device.</summary>
+internal sealed unsafe class GpuScaler : WeightScaler
+{
+    private readonly IDeviceQueue _queue;
+    private readonly TensorLocation _location;
+    private readonly double[] _outputs;
+    private readonly double[] _inputs;
+
+    public GpuScaler(Scalings scalings, Weight weight, TensorLocation location, IDeviceQueue queue)
+    {
+        if (!ReferenceEquals(scalings.Network.Weights[weight.Index], weight)
+            && scalings.Network.Weights[weight.Index].Name != weight.Name)
+        {
+            throw new ArgumentException($"The factors belong to another network than weight '{weight.Name}'.", nameof(weight));
+        }
+
+        Weight = weight;
+        _location = location;
+        _queue = queue;
+        (_outputs, _inputs) = scalings.FactorsOf(weight);
+    }
+
+    public override Weight Weight { get; }
+
+    public override ApplyReport Apply(TensorMemory source, TensorMemory destination)
+    {
+        Require(source);
+        Require(destination);
+        if (Weight.Layout.Elements == 0)
+        {
+            return default;
+        }
+
+        if (_location == TensorLocation.Device)
+        {
+            return Run((ulong)source.Address, (ulong)destination.Address);
+        }
+
+        // Elements between those of a strided view keep what the destination has there.
+        var bytes = checked((int)(Weight.Layout.RequiredElements * Weight.ElementType.ByteSize()));
+        using var copy = new DeviceBuffer<byte>(_queue, bytes);
+        copy.Upload(new ReadOnlySpan<byte>((void*)source.Address, bytes));
+        if (source.Address == destination.Address)
+        {
+            var inPlace = Run(copy.View.Address, copy.View.Address);
+            copy.Download(new Span<byte>((void*)destination.Address, bytes));
+            return inPlace;
+        }
+
+        using var target = new DeviceBuffer<byte>(_queue, bytes);
+        target.Upload(new ReadOnlySpan<byte>((void*)destination.Address, bytes));
+        var report = Run(copy.View.Address, target.View.Address);
+        target.Download(new Span<byte>((void*)destination.Address, bytes));
+        return report;
+    }
+
+    private ApplyReport Run(ulong source, ulong destination)
+    {
+        var tiles = ScaleLayout.Tiles(Weight, Weight.ElementType, source, destination, 0, _outputs.Length, 1);
+        using var table = new DeviceBuffer<ScaleTile>(_queue, tiles);
+        using var outputs = new DeviceBuffer<double>(_queue, [.. _outputs, .. _inputs]);
+        using var counts = new DeviceBuffer<ScaleCounts>(_queue, tiles.Length);
+        _queue.Launch(KernelCatalog.Scale(Weight.ElementType), tiles.Length, KernelPolicy.GroupSize, new ScaleParameters
+        {
+            Tiles = table.View,
+            Elements = DeviceView<byte>.Everywhere,
+            Quads = DeviceView<byte>.Everywhere,
+            OutputFactors = outputs.View,
+            InputFactors = outputs.View,
+            Counts = counts.View,
+        });
+        var left = new ScaleCounts[tiles.Length];
+        counts.Download(left);
+        var report = default(ApplyReport);
+        foreach (var count in left)
+        {
+            report += new ApplyReport(count.Overflowed, count.Underflowed);
+        }
+
+        return report;
+    }
+
+    private void Require(TensorMemory memory)
+    {
+        if (memory.ElementType != Weight.ElementType || memory.Length < Weight.Layout.RequiredElements)
+        {
+            throw new NetworkException(
+                $"Weight '{Weight.Name}' needs {Weight.Layout.RequiredElements} elements of {Weight.ElementType}, the memory has {memory.Length} of {memory.ElementType}.");
+        }
+
+        DeviceWeights.CheckAlignment(Weight.Name, Weight.ElementType, _location == TensorLocation.Device ? memory.Address : 0);
+    }
+}

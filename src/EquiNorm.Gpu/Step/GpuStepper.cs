@@ -1,0 +1,430 @@
+using EquiNorm.Gpu.Layout;
+using EquiNorm.Gpu.State;
+using EquiNorm.Gpu.Tables;
+using EquiNorm.Model;
+using EquiNorm.Plan;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Gpu.Step;
+
+/// <summary>
+/// One sweep at a time on tensors that live on the device, applied at once: the operation that is interleaved with training. A step is
+/// launches only: no allocation, no copy, no waiting; it can be captured in a CUDA graph. The number of launches depends on the number of
+/// storage types n alone: 3 + 3 n.
+/// </summary>
+/// <remarks>
+/// A step reads every weight for its row and column sums, corrects whole groups (up to 256 of them; beyond that this is left out),
+/// updates all channels at once and multiplies every tensor in place: 3 |W| bytes, and 2 for each companion. Where channels are dead,
+/// weights are read up to four times more, to tell the sums of live and frozen channels apart. Channels that are cut off from all pinned
+/// channels without being dead themselves are not looked for, as a solve does. Not thread-safe.
+/// </remarks>
+public sealed class GpuStepper : IDisposable
+{
+    // Live and frozen channels make four combinations of what is summed.
+    private const int Sets = 4;
+
+    private readonly RescalingPlan _plan;
+    private readonly IDeviceQueue _queue;
+    private readonly DeviceLayout _layout;
+    private readonly CoarseTables _coarse;
+    private readonly List<IDisposable> _owned = [];
+    private readonly List<SumLaunch> _sums = [];
+    private readonly List<ScaleLaunch> _scales = [];
+    private readonly StepControl _control;
+    private readonly DeviceBuffer<int> _live;
+    private readonly DeviceBuffer<double> _gains;
+    private readonly DeviceBuffer<double> _inverseGains;
+    private readonly DeviceBuffer<ChunkReport> _reports;
+    private readonly DeviceBuffer<double> _coarseReport;
+    private readonly int _chunks;
+    private DeadParameters _dead;
+    private CoarseParameters _correct;
+    private UpdateParameters _update;
+    private bool _disposed;
+
+    /// <summary>Prepares steps.</summary>
+    /// <param name="problem">What is minimised.</param>
+    /// <param name="tensors">Device addresses of the elements; every weight that counts in the norm must be bound, biases may be.</param>
+    /// <param name="queue">The device.</param>
+    /// <param name="companions">Tensors that move with the weights.</param>
+    /// <exception cref="NetworkException">A weight has an output scale, no elements, or a misaligned address.</exception>
+    public GpuStepper(RescalingProblem problem, NetworkTensors tensors, IDeviceQueue queue, IEnumerable<StepCompanion>? companions = null)
+    {
+        ArgumentNullException.ThrowIfNull(queue);
+        if (!ReferenceEquals(problem.Network, tensors.Network))
+        {
+            throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
+        }
+
+        // Applying bakes an output scale in; a second step would apply it a second time.
+        if (problem.Network.Weights.FirstOrDefault(w => !w.OutputScale.IsEmpty) is { } scaled)
+        {
+            throw new NetworkException($"Weight '{scaled.Name}' has an output scale: fold it into the elements before stepping.");
+        }
+
+        _plan = RescalingPlan.Create(problem);
+        _queue = queue;
+        _layout = new DeviceLayout(_plan);
+        _coarse = new CoarseTables(_layout);
+        var update = new UpdateTables(_layout, _plan.Singles.Span, _layout.SumCount, 2 * _layout.SumCount);
+        _chunks = update.Chunks.Length;
+        try
+        {
+            var channels = problem.Network.ChannelCount;
+            _control = Own(new StepControl(queue, _plan.Groups.Count));
+            _live = Buffer(new int[channels]);
+            _gains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
+            _inverseGains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
+            _reports = Own(new DeviceBuffer<ChunkReport>(queue, _chunks));
+            _coarseReport = Own(new DeviceBuffer<double>(queue, 2));
+            PrepareSums(tensors, update);
+            PrepareScales(tensors, [.. companions ?? []]);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Kernels that a step launches.</summary>
+    public int LaunchesPerStep => 2 * _sums.Count + _scales.Count + (_chunks > 0 ? 3 : 1);
+
+    /// <summary>Whether whole groups are corrected.</summary>
+    public bool CorrectsGroups => _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
+
+    /// <summary>Rescales the tensors in place by one sweep. Returns at once.</summary>
+    public void Step()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var reset = true;
+        foreach (var sum in _sums)
+        {
+            sum.First.Reset = reset ? _control.Reset : default;
+            reset = false;
+            _queue.Launch(sum.Kernel, sum.First.TileCount, KernelPolicy.GroupSize, sum.First);
+        }
+
+        if (_chunks > 0)
+        {
+            _queue.Launch(KernelCatalog.FindDeadChannels, _chunks, KernelPolicy.ChunkChannels, _dead);
+            foreach (var sum in _sums)
+            {
+                _queue.Launch(sum.Kernel, Sets * sum.Again.TileCount, KernelPolicy.GroupSize, sum.Again);
+            }
+        }
+
+        if (_sums.Count > 0)
+        {
+            _queue.Launch(KernelCatalog.CorrectGroups, 1, KernelPolicy.GroupSize, _correct);
+        }
+
+        if (_chunks > 0)
+        {
+            _queue.Launch(KernelCatalog.UpdateChannels, _chunks, KernelPolicy.ChunkChannels, _update);
+        }
+
+        foreach (var scale in _scales)
+        {
+            _queue.Launch(scale.Kernel, (int)scale.Parameters.Tiles.Length, KernelPolicy.GroupSize, scale.Parameters);
+        }
+    }
+
+    /// <summary>Waits for the last step, and tells what it did.</summary>
+    public GpuStepReport ReadReport()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var reports = new ChunkReport[_chunks];
+        _reports.Download(reports);
+        var objective = new double[2];
+        _coarseReport.Download(objective);
+        var live = new int[_live.Length];
+        _live.Download(live);
+        var finite = _sums.Count == 0 || _control.ReadStatus() == 0;
+        var frozen = 0;
+        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            frozen += live.AsSpan(group.Group.FirstChannel, group.Group.Count).Count(0);
+        }
+
+        long overflowed = 0;
+        long underflowed = 0;
+        foreach (var scale in _scales)
+        {
+            var counts = new ScaleCounts[scale.Counts.Length];
+            scale.Counts.Download(counts);
+            foreach (var count in finite ? counts : [])
+            {
+                overflowed += count.Overflowed;
+                underflowed += count.Underflowed;
+            }
+        }
+
+        return new GpuStepReport(
+            finite,
+            Math.Exp(objective[0]),
+            finite ? reports.Select(r => r.Residual).DefaultIfEmpty().Max() : double.NaN,
+            frozen,
+            overflowed,
+            underflowed);
+    }
+
+    /// <summary>Waits for the last step, and returns the factors that it applied.</summary>
+    public Scalings ReadScalings()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        var gains = new double[_gains.Length];
+        _gains.Download(gains);
+        for (var c = 0; c < gains.Length; c++)
+        {
+            gains[c] = Math.Log(gains[c]);
+        }
+
+        return new Scalings(_plan.Problem.Network, gains);
+    }
+
+    /// <summary>Releases the workspace.</summary>
+    public void Dispose()
+    {
+        if (!_disposed)
+        {
+            _disposed = true;
+            for (var n = _owned.Count - 1; n >= 0; n--)
+            {
+                _owned[n].Dispose();
+            }
+        }
+    }
+
+    private static double[] Ones(int count)
+    {
+        var ones = new double[count];
+        Array.Fill(ones, 1.0);
+        return ones;
+    }
+
+    private void PrepareSums(NetworkTensors tensors, UpdateTables update)
+    {
+        var problem = _plan.Problem;
+        var channels = problem.Network.ChannelCount;
+        var weights = Own(new DeviceWeights(_plan, tensors, TensorLocation.Device, _queue));
+        var prescales = Own(new Prescales(_layout, weights, _queue));
+        prescales.Choose();
+        var formula = problem.Norm switch { 1 => PowerFormula.Absolute, 2 => PowerFormula.Square, _ => PowerFormula.Power };
+        var sums = Own(new DeviceBuffer<double>(_queue, (long)_layout.SumCount * Sets));
+        var norms = Own(new DeviceBuffer<double>(_queue, (long)_layout.NormCount * Sets));
+        var self = Own(new DeviceBuffer<double>(_queue, _plan.Weights.Any(w => w.HasSelfEdges) ? _layout.NormCount : 0));
+        self.Clear();
+        var channelTable = Buffer(_layout.Channels);
+        var ones = Own(new DeviceBuffer<double>(_queue, Ones(channels)));
+
+        // Pinned channels are neither live nor frozen by death: they count as live in every sum.
+        var outputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 1)));
+        var inputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 2)));
+        foreach (var table in _layout.AllTiles)
+        {
+            var size = table.Type.ByteSize();
+            var tiles = (SumTile[])table.Tiles.Clone();
+            foreach (ref var tile in tiles.AsSpan())
+            {
+                tile.Elements += (long)(weights.Address(tile.Weight) / (ulong)size);
+                tile.Prescale = prescales.Factor(tile.Weight);
+                tile.Energies = -1;
+                tile = TileShape.Shape(tile, size);
+            }
+
+            if (tiles.Length == 0)
+            {
+                continue;
+            }
+
+            var first = new SumParameters
+            {
+                Tiles = Buffer(tiles).View,
+                Elements = DeviceView<byte>.Everywhere,
+                Quads = DeviceView<byte>.Everywhere,
+                Channels = channelTable.View,
+                OutputFactors = ones.View,
+                InputFactors = ones.View,
+                Sums = sums.View,
+                Norms = norms.View,
+                SelfEnergies = self.View,
+                Exponent = problem.Norm,
+                FactorStride = channels,
+                SumStride = _layout.SumCount,
+                NormStride = _layout.NormCount,
+                TileCount = tiles.Length,
+            };
+            var kernel = KernelCatalog.Sum(table.Type != ElementType.Float64 && prescales.Any(table.Type) ? PowerFormula.Power : formula, table.Type);
+            _sums.Add(new SumLaunch(kernel)
+            {
+                First = first,
+                Again = first with { OutputFactors = outputs.View, InputFactors = inputs.View, Condition = _control.Condition },
+            });
+        }
+
+        var channelSums = new ChannelSumParameters
+        {
+            Terms = Buffer(update.Terms).View,
+            Positions = Buffer(update.Positions).View,
+            Sums = sums.View,
+            LogScales = prescales.LogScales,
+            References = _control.References,
+            Condition = _control.Condition,
+        };
+        var logs = Own(new DeviceBuffer<double>(_queue, channels));
+        var chunks = Buffer(update.Chunks);
+        _dead = new DeadParameters
+        {
+            Chunks = chunks.View,
+            Sums = channelSums,
+            OutputFactors = outputs.View,
+            InputFactors = inputs.View,
+            Live = _live.View,
+            Logs = logs.View,
+            Condition = _control.Condition,
+            FactorStride = channels,
+        };
+        _update = new UpdateParameters
+        {
+            Chunks = chunks.View,
+            Sums = channelSums,
+            Logs = logs.View,
+            OutputFactors = outputs.View,
+            InputFactors = inputs.View,
+            Live = _live.View,
+            Gains = _gains.View,
+            InverseGains = _inverseGains.View,
+            Reports = _reports.View,
+            Status = _control.Status,
+            Norm = problem.Norm,
+            Updates = 1,
+        };
+        _correct = new CoarseParameters
+        {
+            Terms = Buffer(_coarse.Terms).View,
+            Norms = norms.View,
+            Condition = _control.Condition,
+            LogScales = prescales.LogScales,
+            SelfEnergies = self.View,
+            References = _control.References,
+            Groups = Buffer(_coarse.Groups).View,
+            IncidentStarts = Buffer(_coarse.IncidentStarts).View,
+            Incidents = Buffer(_coarse.Incidents).View,
+            Diagonals = Buffer(_coarse.Diagonals).View,
+            FirstColumns = Buffer(_coarse.FirstColumns).View,
+            Matrix = Own(new DeviceBuffer<double>(_queue, CorrectsGroups ? _coarse.MatrixSize : 0)).View,
+            LogNorms = Own(new DeviceBuffer<double>(_queue, 3L * _coarse.Terms.Length)).View,
+            Report = _coarseReport.View,
+            Status = _control.Status,
+            Norm = problem.Norm,
+            NormStride = _layout.NormCount,
+            Unknowns = CorrectsGroups ? _coarse.Groups.Length : 0,
+            TermCount = _coarse.Terms.Length,
+            TileCount = _layout.NormCount,
+        };
+    }
+
+    // Sets of factors of pinned channels: 1 in the sets in which their axis counts what is live, else 0.
+    private static double[] FactorSets(int channels, int firstLive, int secondLive)
+    {
+        var sets = new double[channels * Sets];
+        sets.AsSpan(firstLive * channels, channels).Fill(1);
+        sets.AsSpan(secondLive * channels, channels).Fill(1);
+        return sets;
+    }
+
+    private void PrepareScales(NetworkTensors tensors, StepCompanion[] companions)
+    {
+        var network = _plan.Problem.Network;
+        var channels = new List<int>();
+        var tiles = new Dictionary<ElementType, List<ScaleTile>>();
+        foreach (var weight in network.Weights.Where(w => w.Layout.Elements > 0))
+        {
+            var moving = companions.Where(c => c.Weight == weight.Name).ToArray();
+            if (!tensors.IsBound(weight.Index) && moving.Length == 0)
+            {
+                continue;
+            }
+
+            var outputs = channels.Count;
+            channels.AddRange(weight.Outputs.ToChannels(network.Groups));
+            var inputs = channels.Count;
+            channels.AddRange(weight.Inputs.ToChannels(network.Groups));
+            if (tensors.IsBound(weight.Index))
+            {
+                Add(weight, tensors[weight.Index], 1);
+            }
+
+            foreach (var companion in moving)
+            {
+                Check(weight, companion);
+                Add(weight, companion.Memory, companion.Kind switch { CompanionKind.Copy => 1, CompanionKind.FirstMoment => -1, _ => -2 });
+            }
+
+            void Add(Weight shape, TensorMemory memory, int power)
+            {
+                DeviceWeights.CheckAlignment(shape.Name, memory.ElementType, memory.Address);
+                var list = tiles.TryGetValue(memory.ElementType, out var known) ? known : tiles[memory.ElementType] = [];
+                foreach (var tile in ScaleLayout.Tiles(shape, memory.ElementType, (ulong)memory.Address, (ulong)memory.Address, outputs, inputs, power))
+                {
+                    list.Add(tile with { Counts = list.Count });
+                }
+            }
+        }
+
+        if (companions.FirstOrDefault(c => network.Weights.All(w => w.Name != c.Weight)) is { Weight: not null } stray)
+        {
+            throw new NetworkException($"A companion belongs to weight '{stray.Weight}', which the network does not have.");
+        }
+
+        var table = Buffer(channels.ToArray());
+        foreach (var (type, list) in tiles)
+        {
+            var counts = Own(new DeviceBuffer<ScaleCounts>(_queue, list.Count));
+            counts.Clear();
+            _scales.Add(new ScaleLaunch(KernelCatalog.Scale(type), counts, new ScaleParameters
+            {
+                Tiles = Buffer(list.ToArray()).View,
+                Elements = DeviceView<byte>.Everywhere,
+                Quads = DeviceView<byte>.Everywhere,
+                Channels = table.View,
+                OutputFactors = _gains.View,
+                InputFactors = _inverseGains.View,
+                Counts = counts.View,
+                Status = _sums.Count > 0 ? _control.Status : default,
+            }));
+        }
+    }
+
+    private static void Check(Weight weight, StepCompanion companion)
+    {
+        if (companion.Memory.Address == 0 || companion.Memory.Length < weight.Layout.RequiredElements)
+        {
+            throw new NetworkException(
+                $"A companion of weight '{weight.Name}' needs {weight.Layout.RequiredElements} elements, its memory has {companion.Memory.Length} at 0x{companion.Memory.Address:x}.");
+        }
+    }
+
+    private DeviceBuffer<T> Buffer<T>(T[] contents)
+        where T : unmanaged => Own(new DeviceBuffer<T>(_queue, contents));
+
+    private T Own<T>(T part)
+        where T : IDisposable
+    {
+        _owned.Add(part);
+        return part;
+    }
+
+    private sealed class SumLaunch(KernelId kernel)
+    {
+        // A field, so that launches pass it by reference.
+        public SumParameters First;
+
+        public KernelId Kernel { get; } = kernel;
+
+        public required SumParameters Again { get; init; }
+    }
+
+    private sealed record ScaleLaunch(KernelId Kernel, DeviceBuffer<ScaleCounts> Counts, ScaleParameters Parameters);
+}
