@@ -116,35 +116,50 @@ internal sealed class UpdateTables
         if (segment.FirstChannel >= 0)
         {
             term.FirstChannel = covered[0];
-            if (term.FirstChannel >= firstChannel + channels || term.FirstChannel + count <= firstChannel)
+            if (term.FirstChannel < firstChannel + channels && term.FirstChannel + count > firstChannel)
             {
-                return;
+                Add(term, axis);
             }
+
+            return;
         }
-        else
+
+        foreach (var positions in FindPositions(covered, firstChannel, channels))
         {
-            var positions = new int[channels];
-            Array.Fill(positions, -1);
-            var met = false;
-            for (var i = 0; i < count; i++)
-            {
-                var at = covered[i] - firstChannel;
-                if (covered[i] >= 0 && at >= 0 && at < channels)
-                {
-                    positions[at] = i;
-                    met = true;
-                }
-            }
-
-            if (!met)
-            {
-                return;
-            }
-
             term.Positions = _positions.Count;
             _positions.AddRange(positions);
+            Add(term, axis);
+        }
+    }
+
+    // The position of each channel, -1 for none; a channel that is there several times needs as many maps.
+    private static List<int[]> FindPositions(ReadOnlySpan<int> covered, int firstChannel, int channels)
+    {
+        var maps = new List<int[]>();
+        for (var i = 0; i < covered.Length; i++)
+        {
+            var at = covered[i] - firstChannel;
+            if (covered[i] < 0 || at < 0 || at >= channels)
+            {
+                continue;
+            }
+
+            var map = maps.Find(m => m[at] < 0);
+            if (map is null)
+            {
+                map = new int[channels];
+                Array.Fill(map, -1);
+                maps.Add(map);
+            }
+
+            map[at] = i;
         }
 
+        return maps;
+    }
+
+    private void Add(SumTerm term, Axis axis)
+    {
         _terms.Add(term);
         var fixedSums = axis == Axis.Output ? _fixedInputs : _fixedOutputs;
         if (fixedSums > 0)

@@ -41,6 +41,7 @@ internal sealed class EnergyPass : IDisposable
         _sums = new DeviceBuffer<double>(queue, (long)layout.SumCount * sets);
         _norms = new DeviceBuffer<double>(queue, (long)layout.NormCount * sets);
         _selfEnergies = new DeviceBuffer<double>(queue, HasSelfEdges ? layout.NormCount : 0);
+        _selfEnergies.Clear();
         foreach (var table in layout.AllTiles)
         {
             _all.Add((table, new DeviceBuffer<SumTile>(queue, table.Tiles.Length)));
