@@ -99,6 +99,7 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
         var context = CudaContext.Primary(driver, device);
         try
         {
+            using var scope = context.Enter();
             RequireStreamOf(driver, context, stream);
             return new CudaQueue(driver, context, stream, ownsStream: false, images);
         }

@@ -2,7 +2,8 @@ namespace EquiNorm.Gpu.Cuda;
 
 /// <summary>
 /// What a call of the driver returns: CUresult, as far as this assembly tells values apart. The numbers are those of cuda.h 12.6 and agree
-/// with two independent bindings (cudarc's for CUDA 11.7 to 12.8, managedCuda's for 12.8).
+/// with two independent bindings (cudarc's for CUDA 11.7 to 12.8, managedCuda's for 12.8; 36 is newer than the latter's list and was compared
+/// with cudaErrorCallRequiresNewerDriver).
 /// </summary>
 internal enum CudaResult
 {

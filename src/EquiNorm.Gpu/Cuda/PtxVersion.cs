@@ -29,7 +29,7 @@ internal static class PtxVersion
     public static Version OfKernels { get; } = new(7, 8);
 
     /// <summary>The CUDA version that a driver must support to run the kernels.</summary>
-    public static Version CudaForKernels { get; } = new(11, 8);
+    public static Version CudaForKernels { get; } = Array.Find(Releases, release => release.Ptx == OfKernels).Cuda;
 
     /// <summary>What a driver must be to run the kernels, as a sentence.</summary>
     public static string Needed => NeededFor(OfKernels);

@@ -68,14 +68,13 @@ internal sealed class CudaContextTests : FakeCudaFixture
     public void A_queue_on_a_stream_of_the_primary_context_works_without_a_current_one()
     {
         // As PyTorch does: it retains the primary context and makes a stream in it.
-        using var torch = OnDevice();
-        Fake.Push(Fake.Primary(0));
+        Fake.Push(Fake.RetainPrimary(0));
         var stream = Fake.CreateStream();
         Fake.Pop();
         var queue = OnStream(stream);
         queue.Launch(First, 1, 32, 0);
         Assert.That(Fake.Launched.Single().Stream, Is.EqualTo(stream));
-        Assert.That(Fake.Launched.Single().Context, Is.EqualTo(Fake.Primary(0)));
+        Assert.That(Fake.Launched.Single().Context, Is.EqualTo(Fake.RetainPrimary(0)));
         queue.Dispose();
         Assert.That(Fake.HasStream(stream));
         using (var onDefault = OnStream(0))

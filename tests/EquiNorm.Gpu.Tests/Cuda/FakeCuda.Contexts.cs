@@ -64,8 +64,22 @@ internal sealed unsafe partial class FakeCuda
 
     public void Pop() => _current.Value!.Pop();
 
-    /// <summary>The primary context of a device, or zero while nobody retains it.</summary>
-    public nint Primary(int device) => _primaries.GetValueOrDefault(device);
+    /// <summary>Retains the primary context of a device, as another library in the process does.</summary>
+    public nint RetainPrimary(int device)
+    {
+        lock (_gate)
+        {
+            if (!_primaries.TryGetValue(device, out var handle))
+            {
+                handle = NewHandle();
+                _primaries[device] = handle;
+                _contexts.Add(handle, new FakeContext(handle, _nextContextId++, device));
+            }
+
+            _contexts[handle].Retained++;
+            return handle;
+        }
+    }
 
     public bool Exists(nint context) => _contexts.ContainsKey(context);
 
@@ -153,20 +167,8 @@ internal sealed unsafe partial class FakeCuda
             return error;
         }
 
-        var fake = _active!;
-        lock (fake._gate)
-        {
-            if (!fake._primaries.TryGetValue(device, out var handle))
-            {
-                handle = fake.NewHandle();
-                fake._primaries[device] = handle;
-                fake._contexts.Add(handle, new FakeContext(handle, fake._nextContextId++, device));
-            }
-
-            fake._contexts[handle].Retained++;
-            *context = handle;
-            return CudaResult.Success;
-        }
+        *context = _active!.RetainPrimary(device);
+        return CudaResult.Success;
     }
 
     [UnmanagedCallersOnly]

@@ -140,12 +140,17 @@ internal sealed unsafe partial class FakeCuda
         }
 
         var block = new ReadOnlySpan<byte>(extra[1], (int)*(nuint*)extra[3]).ToArray();
-        var launch = new FakeLaunch(known.Name, x, threadsX, block, stream, fake.CurrentContext);
-        fake.Launched.Add(launch);
-        return fake.Put(stream, () =>
+        return fake.Put(new FakeLaunch(known.Name, x, threadsX, block, stream, fake.CurrentContext));
+    }
+
+    // A method of its own: a closure is allocated where its variables begin.
+    private CudaResult Put(FakeLaunch launch)
+    {
+        Launched.Add(launch);
+        return Put(launch.Stream, () =>
         {
-            fake.Executed.Add(launch);
-            return fake.Kernel(launch);
+            Executed.Add(launch);
+            return Kernel(launch);
         });
     }
 
