@@ -73,7 +73,9 @@ internal sealed unsafe class ContextModules(CudaDriver driver, object key)
 
             int most;
             driver.Check(driver.FuncGetAttribute(&most, FunctionAttribute.MaxThreadsPerBlock, function), "cuFuncGetAttribute");
-            return new LoadedKernel(kernel, module, function, most);
+            var (bytes, alignment) = PtxEntry.Parameters(image, kernel.Name)
+                ?? throw new CudaException(CudaErrorKind.InvalidPtx, $"The parameters of kernel '{kernel.Name}' cannot be read from its PTX.");
+            return new LoadedKernel(kernel, module, function, most, bytes, (bytes + alignment - 1) / alignment * alignment);
         }
         catch
         {

@@ -70,24 +70,31 @@ internal sealed unsafe class CudaContext
         return new ContextScope(_driver);
     }
 
-    /// <summary>Enters to clean up; false if the context is gone and took everything in it along.</summary>
+    /// <summary>
+    /// Enters to clean up; false if the context is gone and took everything in it along. That much is only found out where CUDA notices:
+    /// no call is defined on a destroyed context, cuCtxGetId neither (UCX pull request 10852), hence the rule that contexts outlive queues.
+    /// </summary>
     public bool TryEnter(out ContextScope scope)
     {
         scope = default;
-        if (Id is { } id && IdOf(_driver, Handle) != id)
-        {
-            return false;
-        }
-
         try
         {
             scope = Enter();
-            return true;
         }
         catch (CudaException)
         {
             return false;
         }
+
+        // A context was entered, but perhaps another one that has got the handle of this one.
+        if (Id is { } id && IdOf(_driver, Handle) is { } now && now != id)
+        {
+            scope.Dispose();
+            scope = default;
+            return false;
+        }
+
+        return true;
     }
 
     /// <summary>Gives back what was retained. A failure has no consequence that a caller could do anything about.</summary>

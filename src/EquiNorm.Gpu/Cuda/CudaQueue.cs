@@ -168,6 +168,7 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
 
     /// <inheritdoc/>
     /// <remarks>Allocates nothing on the managed heap once the kernel is loaded.</remarks>
+    /// <exception cref="ArgumentException">The arguments have not the size that the kernel declares.</exception>
     /// <exception cref="CudaException">The kernel cannot be loaded or launched.</exception>
     public void Launch<TArguments>(KernelId kernel, int groups, int groupSize, in TArguments arguments)
         where TArguments : unmanaged
@@ -184,10 +185,17 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
                 $"Kernel '{kernel.Name}' was launched with {groupSize} threads in a group; on this device it takes {loaded.MaxGroupSize} at most.");
         }
 
+        if (sizeof(TArguments) != loaded.ParameterBytes && sizeof(TArguments) != loaded.PaddedBytes)
+        {
+            throw new ArgumentException(
+                $"Kernel '{kernel.Name}' declares {loaded.ParameterBytes} bytes of parameters; {typeof(TArguments).Name} has {sizeof(TArguments)}.",
+                nameof(arguments));
+        }
+
         fixed (TArguments* block = &arguments)
         {
-            // CUDA copies the block before the call returns. Its size may include padding behind the last parameter, as a C struct has it.
-            nuint size = (nuint)sizeof(TArguments);
+            // CUDA copies the block before the call returns, and refuses a size that includes the padding at the struct's end.
+            var size = (nuint)loaded.ParameterBytes;
             var extra = stackalloc void*[]
             {
                 (void*)CudaConstants.LaunchParamBufferPointer, block,

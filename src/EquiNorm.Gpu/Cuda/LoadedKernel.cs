@@ -5,4 +5,7 @@ namespace EquiNorm.Gpu.Cuda;
 /// <param name="Module">The module it was loaded as.</param>
 /// <param name="Function">What is launched.</param>
 /// <param name="MaxGroupSize">Most threads in a group; registers may allow fewer than the device does.</param>
-internal sealed record LoadedKernel(KernelId Kernel, nint Module, nint Function, int MaxGroupSize);
+/// <param name="ParameterBytes">Bytes of the parameter block, without padding at its end.</param>
+/// <param name="PaddedBytes">Bytes of a struct that is laid out like the block.</param>
+internal sealed record LoadedKernel(
+    KernelId Kernel, nint Module, nint Function, int MaxGroupSize, int ParameterBytes, int PaddedBytes);

@@ -126,6 +126,35 @@ internal sealed class CudaModuleTests : FakeCudaFixture
         Assert.That(Fake.Log, Has.None.EqualTo("cuModuleLoadDataEx"));
     }
 
+    [TestCase(".entry K(.param .b32 a)", 4, 4)]
+    [TestCase(".entry K()", 0, 1)]
+    [TestCase(".entry K { ret; }", 0, 1)]
+    [TestCase(".entry K\n.maxntid 32, 1, 1\n{ ret; }", 0, 1)]
+    [TestCase(".visible .entry\tK (\r\n\t.param .align 8 .b8 _v_1[16],\r\n\t.param .b32 _n_2\r\n)\r\n.maxntid 256, 1, 1", 20, 8)]
+    [TestCase(".entry K(.param .u8 a, .param .f64 b, .param .b16 c)", 18, 8)]
+    [TestCase(".entry K(.param .align 16 .b8 a[20], .param .s64 b, .param .align 4 .b8 c[3])", 35, 16)]
+    [TestCase(".entry K(.param .u64 .ptr .global .align 16 a, .param .f32 b)", 12, 8)]
+    [TestCase(".entry K(.param .u64 .ptr a)", 8, 8)]
+    [TestCase(".entry Kx(.param .b64 a) .entry K(.param .b32 a)", 4, 4)]
+    [TestCase("// .entry K(.param .b64 a)\n.entry K(/* .param .b64 z, */ .param .b32 a // b\n)", 4, 4)]
+    public void The_size_of_a_parameter_block_is_read(string text, int bytes, int alignment) =>
+        Assert.That(PtxEntry.Parameters(Encoding.ASCII.GetBytes(text), "K"), Is.EqualTo((bytes, alignment)));
+
+    [TestCase(".entry Kx()")]
+    [TestCase(".func K(.param .b32 a)")]
+    [TestCase(".entry K(.param .b128 a)")]
+    [TestCase(".entry K(.param .texref a)")]
+    public void A_declaration_that_is_not_understood_is_not_guessed_at(string text) =>
+        Assert.That(PtxEntry.Parameters(Encoding.ASCII.GetBytes(text), "K"), Is.Null);
+
+    [Test]
+    public void A_kernel_whose_parameters_cannot_be_read_is_not_loaded()
+    {
+        using var queue = CudaQueue.OnDevice(Fake.Driver, 0, _ => Encoding.ASCII.GetBytes(".version 7.8 .entry First(.param .texref a)\0"));
+        Assert.That(Refusal(() => queue.Prepare([First]), CudaErrorKind.InvalidPtx).Message, Does.Contain("First"));
+        Assert.That(Fake.Leaks, Does.Not.Contain("modules"));
+    }
+
     [TestCase(".version 7.8\n.target sm_80", "7.8")]
     [TestCase("//\n// ILGPU\n.version 8.10\r\n", "8.10")]
     [TestCase(".version 7", null)]
@@ -141,7 +170,9 @@ internal sealed class CudaModuleTests : FakeCudaFixture
         foreach (var name in assembly.GetManifestResourceNames().Where(n => n.EndsWith(".ptx", StringComparison.Ordinal)))
         {
             using var reader = new StreamReader(assembly.GetManifestResourceStream(name)!);
-            Assert.That(PtxVersion.Declared(Encoding.ASCII.GetBytes(reader.ReadToEnd())), Is.EqualTo(PtxVersion.OfKernels), name);
+            var text = Encoding.ASCII.GetBytes(reader.ReadToEnd());
+            Assert.That(PtxVersion.Declared(text), Is.EqualTo(PtxVersion.OfKernels), name);
+            Assert.That(PtxEntry.Parameters(text, Path.GetFileNameWithoutExtension(name)), Is.Not.Null, name);
         }
     });
 }

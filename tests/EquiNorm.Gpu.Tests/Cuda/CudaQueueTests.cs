@@ -6,25 +6,39 @@ namespace EquiNorm.Gpu.Tests.Cuda;
 internal sealed class CudaQueueTests : FakeCudaFixture
 {
     [StructLayout(LayoutKind.Sequential)]
-    private record struct Arguments(DeviceView<float> View, int Count, float Scale, DeviceView<int> Table);
+    private record struct Arguments(DeviceView<float> View, int Count, float Scale, DeviceView<int> Table, int Last);
 
     [Test]
     public void The_block_arrives_as_the_struct_lies_in_memory()
     {
         using var queue = OnDevice();
-        var arguments = new Arguments(new DeviceView<float>(0x1122334455667788, 7), -3, 0.5f, DeviceView<int>.Everywhere);
-        queue.Launch(First, 12, 96, in arguments);
+        var arguments = new Arguments(new DeviceView<float>(0x1122334455667788, 7), -3, 0.5f, DeviceView<int>.Everywhere, 9);
+        queue.Launch(Views, 12, 96, in arguments);
         queue.Synchronize();
         var launch = Fake.Executed.Single();
         Assert.Multiple(() =>
         {
-            Assert.That((launch.Kernel, launch.Groups, launch.GroupSize, launch.Stream), Is.EqualTo(("First", 12u, 96u, queue.Stream)));
-            Assert.That(launch.Block, Has.Length.EqualTo(40));
-            Assert.That(MemoryMarshal.Read<Arguments>(launch.Block), Is.EqualTo(arguments));
+            Assert.That((launch.Kernel, launch.Groups, launch.GroupSize, launch.Stream), Is.EqualTo(("Views", 12u, 96u, queue.Stream)));
+
+            // What the kernel declares, not the 48 bytes of the struct: the driver refuses padding.
+            Assert.That(launch.Block, Has.Length.EqualTo(44));
+            Assert.That(MemoryMarshal.AsBytes(new ReadOnlySpan<Arguments>(in arguments))[..44].SequenceEqual(launch.Block));
             Assert.That(BitConverter.ToUInt64(launch.Block, 0), Is.EqualTo(0x1122334455667788));
             Assert.That(BitConverter.ToInt32(launch.Block, 16), Is.EqualTo(-3));
             Assert.That(BitConverter.ToInt64(launch.Block, 32), Is.EqualTo(1L << 58));
+            Assert.That(BitConverter.ToInt32(launch.Block, 40), Is.EqualTo(9));
         });
+    }
+
+    [Test]
+    public void Arguments_that_are_not_the_kernels_are_refused()
+    {
+        using var queue = OnDevice();
+        Assert.That(
+            Assert.Throws<ArgumentException>(() => queue.Launch(Views, 1, 32, 0L))!.Message,
+            Does.Contain("Views").And.Contain("44").And.Contain("Int64").And.Contain("8"));
+        Assert.Throws<ArgumentException>(() => queue.Launch(First, 1, 32, default(Arguments)));
+        Assert.That((Fake.Launched.Count, queue.Counters.Launches), Is.EqualTo((0, 0L)));
     }
 
     [Test]
@@ -42,7 +56,7 @@ internal sealed class CudaQueueTests : FakeCudaFixture
     public void A_launch_allocates_nothing()
     {
         using var queue = OnDevice();
-        var arguments = new Arguments(DeviceView<float>.Everywhere, 1, 2, DeviceView<int>.Everywhere);
+        var arguments = new Arguments(DeviceView<float>.Everywhere, 1, 2, DeviceView<int>.Everywhere, 3);
         Fake.IsLogging = false;
         Launch(100);
         var before = GC.GetAllocatedBytesForCurrentThread();
@@ -54,7 +68,7 @@ internal sealed class CudaQueueTests : FakeCudaFixture
         {
             for (var i = 0; i < times; i++)
             {
-                queue.Launch(First, 4, 64, in arguments);
+                queue.Launch(Views, 4, 64, in arguments);
             }
         }
     }

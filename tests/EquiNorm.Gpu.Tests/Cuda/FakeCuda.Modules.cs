@@ -139,9 +139,20 @@ internal sealed unsafe partial class FakeCuda
             return CudaResult.InvalidValue;
         }
 
-        var block = new ReadOnlySpan<byte>(extra[1], (int)*(nuint*)extra[3]).ToArray();
+        var size = (int)*(nuint*)extra[3];
+        if (size != Parameters(module.Text, known.Name))
+        {
+            // What a driver says to a size with padding at the end, of all things.
+            return CudaResult.LaunchOutOfResources;
+        }
+
+        var block = new ReadOnlySpan<byte>(extra[1], size).ToArray();
         return fake.Put(new FakeLaunch(known.Name, x, threadsX, block, stream, fake.CurrentContext));
     }
+
+    // The declarations that the tests use, as a table: not by the code that is tested.
+    private static int Parameters(string text, string entry) =>
+        entry == "Views" ? 44 : text.Contains("(\n    .param .b32 number\n)", StringComparison.Ordinal) ? 4 : -1;
 
     // A method of its own: a closure is allocated where its variables begin.
     private CudaResult Put(FakeLaunch launch)

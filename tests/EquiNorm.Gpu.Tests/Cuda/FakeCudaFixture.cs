@@ -19,8 +19,27 @@ internal abstract class FakeCudaFixture
     [TearDown]
     public void StopDriver() => Fake.Dispose();
 
-    protected static byte[] Ptx(KernelId kernel) => Encoding.ASCII.GetBytes(
-        $".version 7.8\n.target sm_80\n.address_size 64\n.visible .entry {kernel.Name}(\n)\n{{ ret; }}\n\0");
+    /// <summary>Takes views of two kinds and two numbers between.</summary>
+    protected static KernelId Views { get; } = new("Views", 1);
+
+    /// <summary>A kernel that takes a number, or <see cref="Views"/>.</summary>
+    protected static byte[] Ptx(KernelId kernel) => Encoding.ASCII.GetBytes($$"""
+        // Made for a test.
+        .version 7.8
+        .target sm_80
+        .address_size 64
+
+        .visible .entry {{kernel.Name}}(
+            {{(kernel == Views
+                ? ".param .align 8 .b8 view[16], .param .b32 count, /* a factor */ .param .f32 scale,\n .param .align 8 .b8 table[16], .param .u32 last"
+                : ".param .b32 number")}}
+        )
+        .maxntid 1024, 1, 1
+        {
+            ret;
+        }
+
+        """ + "\0");
 
     protected CudaQueue OnDevice(int index = 0) => CudaQueue.OnDevice(Fake.Driver, index, Ptx);
 
