@@ -16,6 +16,9 @@ internal sealed class CudaFailureTests : FakeCudaFixture
         (CudaResult.Unknown, CudaErrorKind.Other),
     ];
 
+    // More than one large staging buffer takes.
+    private static readonly byte[] Large = new byte[(4 << 20) + 1];
+
     /// <summary>How a queue comes to its context and stream.</summary>
     public enum Way
     {
@@ -112,13 +115,11 @@ internal sealed class CudaFailureTests : FakeCudaFixture
 
     private static void Use(CudaQueue queue)
     {
-        // More than one large staging buffer takes.
-        const int large = (4 << 20) + 1;
-        var memory = queue.Allocate(large);
+        var memory = queue.Allocate(Large.Length);
         var dropped = queue.Allocate(100);
         queue.Prepare([First]);
         queue.Upload(new byte[100], memory.Address);
-        queue.Upload(new byte[large], memory.Address);
+        queue.Upload(Large, memory.Address);
         using (var start = queue.Record())
         {
             queue.Launch(First, 1, 32, 0);
@@ -135,7 +136,7 @@ internal sealed class CudaFailureTests : FakeCudaFixture
 
         queue.RequireReachable(memory.Address);
         queue.Free(dropped);
-        queue.Download(memory.Address, new byte[large]);
+        queue.Download(memory.Address, Large);
         queue.Synchronize();
     }
 }

@@ -47,7 +47,6 @@ internal sealed unsafe partial class FakeCuda
         }
 
         *address = fake.AllocateForeign((long)bytes);
-        new Span<byte>((void*)*address, (int)Math.Min((long)bytes, int.MaxValue)).Fill(0xCD);
         return CudaResult.Success;
     }
 
