@@ -59,6 +59,7 @@ internal sealed class ArithmeticTests
         body += instruction.Contains("%d", StringComparison.Ordinal)
             ? instruction.Replace("%d", register(result, 0), StringComparison.Ordinal).Replace("%a", register(sources[0], 1), StringComparison.Ordinal)
                 .Replace("%b", sources.Length > 1 ? register(sources[1], 2) : "", StringComparison.Ordinal)
+                .Replace("%c", sources.Length > 2 ? register(sources[2], 3) : "", StringComparison.Ordinal)
             : $"{instruction} {register(result, 0)}, {operands};\n";
         body += $"\nst.global.{result} [%rd11+24], {register(result, 0)};";
 
@@ -229,7 +230,9 @@ internal sealed class ArithmeticTests
 
         Check("bfind.u32", "b32", ["b32"], v => v[0] == 0 ? uint.MaxValue : (ulong)BitOperations.Log2((uint)v[0]));
         Check("bfind.s64", "b32", ["b64"], v => (long)v[0] is 0 or -1 ? uint.MaxValue : (ulong)BitOperations.Log2((long)v[0] < 0 ? ~v[0] : v[0]));
-        Check("lop3.b32 %d, %a, %b, %r3, 0xe8;", "b32", ["b32", "b32"], _ => 0, _ => true);
+        // The majority of three, and a AND NOT c.
+        Check("lop3.b32 %d, %a, %b, %c, 0xe8;", "b32", ["b32", "b32", "b32"], v => (v[0] & v[1]) | (v[0] & v[2]) | (v[1] & v[2]));
+        Check("lop3.b32 %d, %a, %b, %c, 0x50;", "b32", ["b32", "b32", "b32"], v => v[0] & ~v[2]);
         Check("prmt.b32", "b32", ["b32", "b32", "b32"], v =>
         {
             var bytes = BitConverter.GetBytes(v[0] & uint.MaxValue | v[1] << 32);

@@ -78,6 +78,16 @@ internal sealed class CountTests
     }
 
     [Test]
+    public void Descending_lanes_count_each_sector()
+    {
+        using var device = new PtxDevice();
+        var address = device.Allocate(2048);
+        device.Clear(address, 2048);
+        device.Run(Snippet.Kernel("sub.u32 %r4, 31, %r0;\nmad.wide.u32 %rd11, %r4, 16, %rd0;\nld.global.b32 %r5, [%rd11];", 1), 1, 32, address);
+        Assert.That((device.LastLaunch.SectorsRead, device.LastLaunch.DistinctBytesRead), Is.EqualTo((16, 128)));
+    }
+
+    [Test]
     public void A_byte_that_two_warps_read_shows_in_the_unique_sectors()
     {
         using var device = new PtxDevice();

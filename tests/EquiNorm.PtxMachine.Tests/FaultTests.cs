@@ -340,6 +340,16 @@ internal sealed class FaultTests
         Reports(Fault(body, groupSize: 64, options: new() { StrictBarriers = true }), PtxFaultKind.DivergentBarrier, "bar.sync 0;", uint.MaxValue);
     }
 
+    [Test]
+    public void An_early_return_to_the_common_end_does_not_hold_up_a_barrier()
+    {
+        // As ILGPU compiles it: the branch goes to the only ret, where all lanes meet.
+        const string body = "setp.gt.u32 %p0, %r0, 40;\n@%p0 bra END;\nbar.sync 0;\nmov.u32 %r4, 1;\nEND:\n";
+        Clean(body, groupSize: 64);
+        Clean(body.Replace("@%p0 bra", "@!%p0 bra", StringComparison.Ordinal), groupSize: 64);
+        Reports(Fault(body, groupSize: 64, options: new() { StrictBarriers = true }), PtxFaultKind.DivergentBarrier, "bar.sync 0;", uint.MaxValue);
+    }
+
     [TestCase("shfl.sync.idx.b32 %r4, %r0, 0, 31, 0xffffffff;")]
     [TestCase("vote.sync.ballot.b32 %r4, %p0, 0xffffffff;")]
     [TestCase("redux.sync.add.s32 %r4, %r0, 0xffffffff;")]
