@@ -97,29 +97,47 @@ internal sealed unsafe class ChannelFactors
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Read(Span<double> logFactors)
     {
         logFactors.Clear();
-        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        var norm = _plan.Problem.Norm;
+        foreach (var planned in _plan.Groups)
         {
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            var group = planned.Group;
+            var live = Live(group.Index);
+            var reference = _references[group.Index];
+            var logs = Logs + group.FirstChannel;
+            var read = logFactors.Slice(group.FirstChannel, group.Count);
+            for (var c = 0; !group.IsPinned && c < read.Length; c++)
             {
-                logFactors[c] = _live[c] ? (_references[group.Group.Index] + Logs[c]) / _plan.Problem.Norm : 0;
+                read[c] = live[c] ? (reference + logs[c]) / norm : 0;
             }
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Write(ReadOnlySpan<double> logFactors)
     {
-        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        var norm = _plan.Problem.Norm;
+        foreach (var planned in _plan.Groups)
         {
-            _references[group.Group.Index] = 0;
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            var group = planned.Group;
+            if (group.IsPinned)
             {
-                Logs[c] = _live[c] ? _plan.Problem.Norm * logFactors[c] : 0;
+                continue;
             }
 
-            Commit(group.Group.Index);
+            var live = Live(group.Index);
+            var logs = Logs + group.FirstChannel;
+            var written = logFactors.Slice(group.FirstChannel, group.Count);
+            for (var c = 0; c < written.Length; c++)
+            {
+                logs[c] = live[c] ? norm * written[c] : 0;
+            }
+
+            _references[group.Index] = 0;
+            Commit(group.Index);
         }
     }
 
