@@ -140,8 +140,9 @@ public sealed class ProgressTests
                 {
                     var result = RescalingSolver.Solve(new(network.Network), tensors, options with { MaxSweeps = limit, Tolerance = 1e-15 });
 
-                    // Half a sweep of slack: where blocks of a weight are read apart, a half sweep can be longer than those before it.
-                    Assert.That(result.Sweeps, Is.LessThanOrEqualTo(limit + 1.5), $"draw {draw}, {options}, {TestSeeds.Repeat}");
+                    // The last check, both directions: 1.5. Where blocks of a weight are read apart, a half sweep can be longer than those
+                    // before it, by 0.5.
+                    Assert.That(result.Sweeps, Is.LessThanOrEqualTo(limit + 2), $"draw {draw}, {options}, {TestSeeds.Repeat}");
                 }
             }
         }
