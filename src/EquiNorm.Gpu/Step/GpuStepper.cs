@@ -232,7 +232,6 @@ public sealed class GpuStepper : IDisposable
         var self = Own(new DeviceBuffer<double>(_queue, _plan.Weights.Any(w => w.HasSelfEdges) ? _layout.NormCount : 0));
         self.Clear();
         var channelTable = Buffer(_layout.Channels);
-        var ones = Own(new DeviceBuffer<double>(_queue, Ones(channels)));
 
         // Pinned channels are never dead: they count as live in every sum.
         var outputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 1)));
@@ -260,8 +259,6 @@ public sealed class GpuStepper : IDisposable
                 Elements = DeviceView<byte>.Everywhere,
                 Quads = DeviceView<byte>.Everywhere,
                 Channels = channelTable.View,
-                OutputFactors = ones.View,
-                InputFactors = ones.View,
                 Sums = sums.View,
                 Norms = norms.View,
                 SelfEnergies = self.View,
