@@ -20,10 +20,14 @@ namespace ILGPU
 
     public sealed class Context : DisposeBase
     {
+        internal Context() => throw Stub.NotRunnable;
+
         public static Context Create(Action<Builder> buildingCallback) => throw Stub.NotRunnable;
 
         public sealed class Builder : ContextProperties
         {
+            internal Builder() => throw Stub.NotRunnable;
+
             public Builder Optimize(OptimizationLevel level) => throw Stub.NotRunnable;
         }
     }
@@ -56,6 +60,8 @@ namespace ILGPU.Backends.PTX
 
     public sealed class PTXCompiledKernel : CompiledKernel
     {
+        internal PTXCompiledKernel() => throw Stub.NotRunnable;
+
         public string PTXAssembly => throw Stub.NotRunnable;
     }
 }
