@@ -277,6 +277,7 @@ public static class CorrectGroups
         Group.Barrier();
         matrix.Clear(v);
         double gradient = 0.0;
+        double diagonal = 0.0;
         if (v < a.Unknowns)
         {
             for (int set = 0; set * a.TermCount < terms; set++)
@@ -295,13 +296,16 @@ public static class CorrectGroups
                     double norm = kind == 0 ? Transcendental.Exp(a.LogNorms[n] + Difference(a, n, at)) : 1.0;
                     double slope = kind == 0 ? norm : (kind == 1 ? -a.LogNorms[n] : 1.0);
                     gradient += isInput ? -slope : slope;
-                    matrix.Add(v, v, norm);
+                    diagonal += norm;
                     if (other >= 0 && other < v)
                     {
                         matrix.Add(v, other, -norm);
                     }
                 }
             }
+
+            // A group all of whose channels are frozen is in no term: it stays where it is.
+            matrix.Add(v, v, diagonal > 0.0 ? diagonal : 1.0);
         }
 
         Group.Barrier();

@@ -306,7 +306,8 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
             }
 
             a.Norms[tile.Norm] = totalNorm;
-            if (selfEdges)
+            // They do not depend on factors: every set would write the same.
+            if (selfEdges && set == 0)
             {
                 a.SelfEnergies[tile.Norm] = totalSelf;
             }

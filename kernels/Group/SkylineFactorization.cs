@@ -3,7 +3,7 @@ using ILGPU;
 namespace EquiNorm.Gpu.Kernels;
 
 /// <summary>
-/// Cholesky factorization of a sparse symmetric matrix by one group of threads, one thread for each row. Row i of the lower triangle is
+/// L D L^T factorization of a sparse symmetric matrix by one group of threads, one thread for each row. Row i of the lower triangle is
 /// stored from its first entry that is not zero up to the diagonal; fill-in stays inside.
 /// </summary>
 public struct SkylineFactorization
@@ -35,7 +35,13 @@ public struct SkylineFactorization
     /// <summary>Adds to an entry of this thread's row.</summary>
     public readonly void Add(int row, int column, double value) => Values[Diagonals[row] - (row - column)] += value;
 
-    /// <summary>Factorizes in place; false (in all threads) if the matrix is not positive definite.</summary>
+    /// <summary>
+    /// Factorizes in place as L D L^T; false (in all threads) if it is not finite. Unknowns that nothing holds (zero pivots) get 0. Column j of the result holds
+    /// L D: entries are divided by the diagonal where they are used.
+    /// </summary>
+    /// <remarks>
+    /// Nothing is overwritten in the epoch behind the one in which others read it: ILGPU moves loads across barriers, towards their use.
+    /// </remarks>
     /// <param name="row">The thread's row; threads beyond the last row take part in barriers only.</param>
     public readonly bool Factorize(int row)
     {
@@ -44,29 +50,15 @@ public struct SkylineFactorization
         for (int j = 0; j < Rows; j++)
         {
             double pivot = Values[Diagonals[j]];
-            works &= pivot > 0.0 && pivot <= 1.7976931348623157e308;
-            double root = Math.Sqrt(works ? pivot : 1.0);
-            Group.Barrier();
-            if (row == j)
+            works &= pivot <= 1.7976931348623157e308;
+            if (Reaches(row, j) && pivot > 0.0)
             {
-                Values[Diagonals[j]] = root;
-            }
-
-            bool reaches = row > j && row < Rows && FirstColumns[row < Rows ? row : 0] <= j;
-            if (reaches)
-            {
-                Values[Diagonals[row] - (row - j)] /= root;
-            }
-
-            Group.Barrier();
-            if (reaches)
-            {
-                double own = Values[Diagonals[row] - (row - j)];
+                double factor = Values[Diagonals[row] - (row - j)] / pivot;
                 for (int k = j + 1; k <= row; k++)
                 {
                     if (FirstColumns[k] <= j)
                     {
-                        Values[Diagonals[row] - (row - k)] -= own * Values[Diagonals[k] - (k - j)];
+                        Values[Diagonals[row] - (row - k)] -= factor * Values[Diagonals[k] - (k - j)];
                     }
                 }
             }
@@ -85,37 +77,37 @@ public struct SkylineFactorization
         Group.Barrier();
         for (int j = 0; j < Rows; j++)
         {
-            double value = x[j] / Values[Diagonals[j]];
-            Group.Barrier();
-            if (row == j)
+            if (Reaches(row, j))
             {
-                x[j] = value;
-            }
-            else if (row > j && row < Rows)
-            {
-                if (FirstColumns[row] <= j)
-                {
-                    x[row] -= Values[Diagonals[row] - (row - j)] * value;
-                }
+                x[row] -= Inverse(j) * Values[Diagonals[row] - (row - j)] * x[j];
             }
 
             Group.Barrier();
         }
 
+        if (row < Rows)
+        {
+            x[row] *= Inverse(row);
+        }
+
+        Group.Barrier();
         for (int j = Rows - 1; j >= 0; j--)
         {
-            double value = x[j] / Values[Diagonals[j]];
-            Group.Barrier();
-            if (row == j)
+            if (row < j && row >= FirstColumns[j])
             {
-                x[j] = value;
-            }
-            else if (row < j && row >= FirstColumns[j])
-            {
-                x[row] -= Values[Diagonals[j] - (j - row)] * value;
+                x[row] -= Inverse(row) * Values[Diagonals[j] - (j - row)] * x[j];
             }
 
             Group.Barrier();
         }
     }
+
+    private readonly double Inverse(int row)
+    {
+        double pivot = Values[Diagonals[row]];
+        return pivot > 0.0 ? 1.0 / pivot : 0.0;
+    }
+
+    // Whether a row below j has an entry in column j.
+    private readonly bool Reaches(int row, int j) => row > j && row < Rows && FirstColumns[row < Rows ? row : 0] <= j;
 }

@@ -5,7 +5,7 @@ namespace EquiNorm.PtxMachine;
 internal sealed unsafe partial class Decoder
 {
     /// <summary>False for an instruction of another kind; throws for a form that the machine does not know.</summary>
-    private bool TranslateArithmetic(Statement1 s)
+    private bool TranslateArithmetic(InstructionText s)
     {
         switch (s.Head)
         {
@@ -97,7 +97,7 @@ internal sealed unsafe partial class Decoder
     }
 
     /// <summary>The loop for an instruction whose operands are all registers or literals. (The last ones may be of amountType.)</summary>
-    private static delegate*<Warp, Instruction*, uint, void> Choose(Statement1 s, out int sources, out string? amountType)
+    private static delegate*<Warp, Instruction*, uint, void> Choose(InstructionText s, out int sources, out string? amountType)
     {
         amountType = null;
         sources = 2;
@@ -285,7 +285,7 @@ internal sealed unsafe partial class Decoder
         return ChooseUnary(s);
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> ChooseUnary(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> ChooseUnary(InstructionText s)
     {
         switch (s.Head)
         {
@@ -409,7 +409,7 @@ internal sealed unsafe partial class Decoder
         }
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> Multiply(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> Multiply(InstructionText s)
     {
         s.Allow("lo", "hi", "wide", "rn", "ftz", "sat");
         switch (s.Type)
@@ -443,7 +443,7 @@ internal sealed unsafe partial class Decoder
         };
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> MultiplyAdd(Statement1 s, out string? amountType)
+    private static delegate*<Warp, Instruction*, uint, void> MultiplyAdd(InstructionText s, out string? amountType)
     {
         s.Allow("lo", "hi", "wide", "rn", "ftz", "sat");
         amountType = null;
@@ -479,20 +479,20 @@ internal sealed unsafe partial class Decoder
     }
 
     /// <summary>Integers know no rounding and no flushing.</summary>
-    private static delegate*<Warp, Instruction*, uint, void> Plain(Statement1 s, delegate*<Warp, Instruction*, uint, void> execute) =>
+    private static delegate*<Warp, Instruction*, uint, void> Plain(InstructionText s, delegate*<Warp, Instruction*, uint, void> execute) =>
         s.Has("ftz") || s.Has("sat") || s.Has("rn") || s.Has("NaN") || s.Has("approx") || s.Has("full") ? throw s.Unknown() : execute;
 
-    private static delegate*<Warp, Instruction*, uint, void> Double(Statement1 s, delegate*<Warp, Instruction*, uint, void> execute) =>
+    private static delegate*<Warp, Instruction*, uint, void> Double(InstructionText s, delegate*<Warp, Instruction*, uint, void> execute) =>
         s.Has("ftz") || s.Has("sat") || s.Has("NaN") || s.Has("approx") || s.Has("full") ? throw s.Unknown() : execute;
 
-    private static delegate*<Warp, Instruction*, uint, void> Half2<TOp>(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> Half2<TOp>(InstructionText s)
         where TOp : struct, IBinary =>
         s.Has("ftz") ? throw s.Unknown() : s.Has("sat") ? &Lanes.Binary<Saturate2<Half, TOp>> : &Lanes.Binary<TOp>;
 
-    private static delegate*<Warp, Instruction*, uint, void> Float1<TOp>(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> Float1<TOp>(InstructionText s)
         where TOp : struct, IUnary => s.Has("ftz") ? &Lanes.Unary<Flush1<TOp>> : &Lanes.Unary<TOp>;
 
-    private static delegate*<Warp, Instruction*, uint, void> Float2<TOp>(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> Float2<TOp>(InstructionText s)
         where TOp : struct, IBinary => (s.Has("ftz"), s.Has("sat")) switch
         {
             (false, false) => &Lanes.Binary<TOp>,
@@ -501,7 +501,7 @@ internal sealed unsafe partial class Decoder
             (true, true) => &Lanes.Binary<Saturate2<float, Flush2<TOp>>>,
         };
 
-    private static delegate*<Warp, Instruction*, uint, void> Float3<TOp>(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> Float3<TOp>(InstructionText s)
         where TOp : struct, ITernary => (s.Has("ftz"), s.Has("sat")) switch
         {
             (false, false) => &Lanes.Ternary<TOp>,
@@ -510,7 +510,7 @@ internal sealed unsafe partial class Decoder
             (true, true) => &Lanes.Ternary<Saturate3<float, Flush3<TOp>>>,
         };
 
-    private void Mov(Statement1 s)
+    private void Mov(InstructionText s)
     {
         s.Allow();
         s.Count(2);
@@ -587,7 +587,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private void PredicateLogic(Statement1 s)
+    private void PredicateLogic(InstructionText s)
     {
         s.Allow();
         s.Count(s.Head == "not" ? 2 : 3);
@@ -607,7 +607,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private void SetPredicate(Statement1 s)
+    private void SetPredicate(InstructionText s)
     {
         var comparison = s.Modifiers.First();
         var combine = s.Has("and") ? 1 : s.Has("or") ? 2 : s.Has("xor") ? 3 : 0;
@@ -654,7 +654,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> CompareInteger<T>(Statement1 s, string comparison)
+    private static delegate*<Warp, Instruction*, uint, void> CompareInteger<T>(InstructionText s, string comparison)
         where T : unmanaged, INumber<T> => comparison switch
         {
             "eq" => &Lanes.Compare<Equal<T>>,
@@ -666,7 +666,7 @@ internal sealed unsafe partial class Decoder
             _ => throw s.Unknown(),
         };
 
-    private static delegate*<Warp, Instruction*, uint, void> CompareFloat<T>(Statement1 s, string comparison)
+    private static delegate*<Warp, Instruction*, uint, void> CompareFloat<T>(InstructionText s, string comparison)
         where T : unmanaged, INumber<T> => comparison switch
         {
             "eq" => &Lanes.Compare<Equal<T>>,
@@ -686,7 +686,7 @@ internal sealed unsafe partial class Decoder
             _ => throw s.Unknown(),
         };
 
-    private static delegate*<Warp, Instruction*, uint, void> CompareFlushed(Statement1 s, string comparison) => comparison switch
+    private static delegate*<Warp, Instruction*, uint, void> CompareFlushed(InstructionText s, string comparison) => comparison switch
     {
         "eq" => &Lanes.Compare<FlushCompare<Equal<float>>>,
         "ne" => &Lanes.Compare<FlushCompare<NotEqual<float>>>,
@@ -705,7 +705,7 @@ internal sealed unsafe partial class Decoder
         _ => throw s.Unknown(),
     };
 
-    private void TestProperty(Statement1 s)
+    private void TestProperty(InstructionText s)
     {
         var property = s.Modifiers.First();
         s.Allow(property);
@@ -727,7 +727,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> Property<T>(Statement1 s, string property)
+    private static delegate*<Warp, Instruction*, uint, void> Property<T>(InstructionText s, string property)
         where T : unmanaged, INumber<T> => property switch
         {
             "finite" => &Lanes.Compare<IsFinite<T>>,
@@ -739,7 +739,7 @@ internal sealed unsafe partial class Decoder
             _ => throw s.Unknown(),
         };
 
-    private void Convert(Statement1 s)
+    private void Convert(InstructionText s)
     {
         s.Allow("rn", "rz", "rm", "rp", "rni", "rzi", "rmi", "rpi", "ftz", "sat");
         if (s.Types.Length != 2)
@@ -779,7 +779,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> Conversion(Statement1 s, string to, string from)
+    private static delegate*<Warp, Instruction*, uint, void> Conversion(InstructionText s, string to, string from)
     {
         if (to == "bf16" || from == "bf16")
         {
@@ -811,7 +811,7 @@ internal sealed unsafe partial class Decoder
     /// <summary>The conversions to one type.</summary>
     private static class FromAny
     {
-        public static delegate*<Warp, Instruction*, uint, void> ToInteger<TTo>(Statement1 s, string from)
+        public static delegate*<Warp, Instruction*, uint, void> ToInteger<TTo>(InstructionText s, string from)
             where TTo : unmanaged, IBinaryInteger<TTo> => from switch
             {
                 "u8" => Between<TTo, byte>(s),
@@ -828,7 +828,7 @@ internal sealed unsafe partial class Decoder
                 _ => throw s.Unknown(),
             };
 
-        public static delegate*<Warp, Instruction*, uint, void> ToFloat<TTo>(Statement1 s, string from)
+        public static delegate*<Warp, Instruction*, uint, void> ToFloat<TTo>(InstructionText s, string from)
             where TTo : unmanaged, IFloatingPointIeee754<TTo> => from switch
             {
                 "u8" => FromInteger<TTo, byte>(s),
@@ -845,14 +845,14 @@ internal sealed unsafe partial class Decoder
                 _ => throw s.Unknown(),
             };
 
-        private static delegate*<Warp, Instruction*, uint, void> Between<TTo, TFrom>(Statement1 s)
+        private static delegate*<Warp, Instruction*, uint, void> Between<TTo, TFrom>(InstructionText s)
             where TTo : unmanaged, IBinaryInteger<TTo>
             where TFrom : unmanaged, IBinaryInteger<TFrom> =>
             s.Modifiers.Any(m => m is "ftz" || m.StartsWith('r')) ? throw s.Unknown()
             : s.Has("sat") ? &Lanes.Unary<IntegerToIntegerSaturated<TTo, TFrom>>
             : &Lanes.Unary<IntegerToInteger<TTo, TFrom>>;
 
-        private static delegate*<Warp, Instruction*, uint, void> Rounded<TTo, TFrom>(Statement1 s)
+        private static delegate*<Warp, Instruction*, uint, void> Rounded<TTo, TFrom>(InstructionText s)
             where TTo : unmanaged, IBinaryInteger<TTo>
             where TFrom : unmanaged, IFloatingPointIeee754<TFrom>
         {
@@ -869,7 +869,7 @@ internal sealed unsafe partial class Decoder
                 : throw s.Unknown();
         }
 
-        private static delegate*<Warp, Instruction*, uint, void> FromInteger<TTo, TFrom>(Statement1 s)
+        private static delegate*<Warp, Instruction*, uint, void> FromInteger<TTo, TFrom>(InstructionText s)
             where TTo : unmanaged, IFloatingPointIeee754<TTo>
             where TFrom : unmanaged, IBinaryInteger<TFrom> =>
             s.Has("sat") || s.Has("ftz") ? throw s.Unknown()
@@ -879,7 +879,7 @@ internal sealed unsafe partial class Decoder
             : s.Has("rp") ? &Lanes.Unary<IntegerToFloat<TTo, TFrom, Upward>>
             : throw s.Unknown();
 
-        private static delegate*<Warp, Instruction*, uint, void> FromFloat<TTo, TFrom>(Statement1 s)
+        private static delegate*<Warp, Instruction*, uint, void> FromFloat<TTo, TFrom>(InstructionText s)
             where TTo : unmanaged, IFloatingPointIeee754<TTo>
             where TFrom : unmanaged, IFloatingPointIeee754<TFrom>
         {
@@ -902,7 +902,7 @@ internal sealed unsafe partial class Decoder
                 : throw s.Unknown();
         }
 
-        private static delegate*<Warp, Instruction*, uint, void> Finished<T, TOp>(Statement1 s)
+        private static delegate*<Warp, Instruction*, uint, void> Finished<T, TOp>(InstructionText s)
             where T : unmanaged, IFloatingPointIeee754<T>
             where TOp : struct, IUnary =>
             s.Has("ftz")

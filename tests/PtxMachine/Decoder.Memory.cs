@@ -13,7 +13,7 @@ internal sealed unsafe partial class Decoder
 
     private static readonly string[] AtomicOperations = ["add", "min", "max", "and", "or", "xor", "exch", "cas", "inc", "dec"];
 
-    private bool TranslateMemory(Statement1 s)
+    private bool TranslateMemory(InstructionText s)
     {
         switch (s.Head)
         {
@@ -86,10 +86,10 @@ internal sealed unsafe partial class Decoder
         }
     }
 
-    private static string Space(Statement1 s) =>
+    private static string Space(InstructionText s) =>
         s.Has("global") ? "global" : s.Has("shared") || s.Has("shared::cta") ? "shared" : s.Has("local") ? "local" : s.Has("param") ? "param" : "generic";
 
-    private static List<Operand> Parts(Statement1 s, Operand operand)
+    private static List<Operand> Parts(InstructionText s, Operand operand)
     {
         var parts = operand.Kind == OperandKind.Vector ? operand.Items : [operand];
         var expected = s.Has("v2") ? 2 : s.Has("v4") ? 4 : 1;
@@ -97,7 +97,7 @@ internal sealed unsafe partial class Decoder
     }
 
     /// <summary>[register + offset], [variable + offset] or [literal].</summary>
-    private int Address(Statement1 s, Operand operand, ref Instruction instruction)
+    private int Address(InstructionText s, Operand operand, ref Instruction instruction)
     {
         if (operand.Kind != OperandKind.Address)
         {
@@ -127,7 +127,7 @@ internal sealed unsafe partial class Decoder
         }
     }
 
-    private void Load(Statement1 s)
+    private void Load(InstructionText s)
     {
         s.Count(2);
         var parts = Parts(s, s.Operands[0]);
@@ -161,7 +161,7 @@ internal sealed unsafe partial class Decoder
         Add(instruction, s);
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> Loader<TSpace>(Statement1 s)
+    private static delegate*<Warp, Instruction*, uint, void> Loader<TSpace>(InstructionText s)
         where TSpace : struct, ISpace => s.Type switch
         {
             "b8" or "u8" => &MemoryLanes.Load<byte, TSpace>,
@@ -174,7 +174,7 @@ internal sealed unsafe partial class Decoder
             _ => throw s.Unknown(),
         };
 
-    private void LoadParameter(Statement1 s, List<Operand> parts, int bytes)
+    private void LoadParameter(InstructionText s, List<Operand> parts, int bytes)
     {
         var address = s.Operands[1];
         switch (address.Kind == OperandKind.Address ? Lookup(address.Text) : null)
@@ -224,7 +224,7 @@ internal sealed unsafe partial class Decoder
         }
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> Mover(Statement1 s) => s.Type switch
+    private static delegate*<Warp, Instruction*, uint, void> Mover(InstructionText s) => s.Type switch
     {
         "b8" or "u8" => &Lanes.Unary<Move<byte>>,
         "s8" => &Lanes.Unary<IntegerToInteger<sbyte, sbyte>>,
@@ -235,7 +235,7 @@ internal sealed unsafe partial class Decoder
         _ => &Lanes.Unary<Move<ulong>>,
     };
 
-    private void Store(Statement1 s)
+    private void Store(InstructionText s)
     {
         s.Count(2);
         var parts = Parts(s, s.Operands[1]);
@@ -296,7 +296,7 @@ internal sealed unsafe partial class Decoder
             _ => &MemoryLanes.Store<ulong, TSpace>,
         };
 
-    private void Atomic(Statement1 s)
+    private void Atomic(InstructionText s)
     {
         // ILGPU puts the space after the operation, NVIDIA's manual before it; the order carries no meaning.
         s.Allow([.. AtomicOperations, "global", "shared", "shared::cta", "relaxed", "acquire", "release", "acq_rel", "cta", "gpu", "sys"]);
@@ -327,7 +327,7 @@ internal sealed unsafe partial class Decoder
         Add(instruction, s);
     }
 
-    private static delegate*<Warp, Instruction*, uint, void> Atomic<TSpace>(Statement1 s, string operation)
+    private static delegate*<Warp, Instruction*, uint, void> Atomic<TSpace>(InstructionText s, string operation)
         where TSpace : struct, ISpace => (operation, s.Type) switch
         {
             ("add", "u32" or "s32") => &MemoryLanes.Atomic<uint, Add<uint>, TSpace>,
@@ -357,7 +357,7 @@ internal sealed unsafe partial class Decoder
             _ => throw s.Unknown(),
         };
 
-    private void ConvertAddress(Statement1 s)
+    private void ConvertAddress(InstructionText s)
     {
         s.Allow("to", "global", "shared", "local");
         s.Count(2);
@@ -378,7 +378,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private void Barrier(Statement1 s)
+    private void Barrier(InstructionText s)
     {
         if (s.Has("warp"))
         {
@@ -415,7 +415,7 @@ internal sealed unsafe partial class Decoder
         Add(instruction, s);
     }
 
-    private void Shuffle(Statement1 s)
+    private void Shuffle(InstructionText s)
     {
         s.Allow("sync", "up", "down", "bfly", "idx");
         s.Count(5);
@@ -441,7 +441,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private void Vote(Statement1 s)
+    private void Vote(InstructionText s)
     {
         s.Allow("sync", "ballot", "all", "any", "uni");
         s.Count(3);
@@ -465,7 +465,7 @@ internal sealed unsafe partial class Decoder
             s);
     }
 
-    private void Reduce(Statement1 s)
+    private void Reduce(InstructionText s)
     {
         s.Allow("sync", "add", "min", "max", "and", "or", "xor");
         s.Count(3);

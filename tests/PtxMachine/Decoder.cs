@@ -241,7 +241,7 @@ internal sealed unsafe partial class Decoder
         || (name.Length > 2 && name[^2] == '.' && name[^1] is 'x' or 'y' or 'z' && name[..^2] is "%tid" or "%ntid" or "%ctaid" or "%nctaid");
 
     /// <summary>The first lane of the register, constant or special register that an operand names.</summary>
-    private int Source(Statement1 s, Operand operand, string type)
+    private int Source(InstructionText s, Operand operand, string type)
     {
         if (operand.Kind == OperandKind.Literal)
         {
@@ -295,7 +295,7 @@ internal sealed unsafe partial class Decoder
         return register.Slot;
     }
 
-    private int Destination(Statement1 s, Operand operand)
+    private int Destination(InstructionText s, Operand operand)
     {
         if (operand.Kind == OperandKind.Name && operand.Text == "_")
         {
@@ -308,9 +308,9 @@ internal sealed unsafe partial class Decoder
     }
 
     /// <summary>The index of a predicate; literals are the constant ones.</summary>
-    private int Predicate(Statement1 s, Operand operand) => Predicate(s, operand, out _);
+    private int Predicate(InstructionText s, Operand operand) => Predicate(s, operand, out _);
 
-    private int Predicate(Statement1 s, Operand operand, out bool negated)
+    private int Predicate(InstructionText s, Operand operand, out bool negated)
     {
         negated = operand.Negated;
         if (operand.Kind == OperandKind.Literal)
@@ -324,7 +324,7 @@ internal sealed unsafe partial class Decoder
             : throw s.Error($"{operand.Text} instead of a predicate");
     }
 
-    private void Add(Instruction instruction, Statement1? s)
+    private void Add(Instruction instruction, InstructionText? s)
     {
         if (s != null)
         {
@@ -344,7 +344,7 @@ internal sealed unsafe partial class Decoder
         _code.Add(instruction);
     }
 
-    private void Translate(Statement1 s)
+    private void Translate(InstructionText s)
     {
         switch (s.Head)
         {
@@ -382,7 +382,7 @@ internal sealed unsafe partial class Decoder
         }
     }
 
-    private void Call(Statement1 s)
+    private void Call(InstructionText s)
     {
         if (s.Syntax.Guard != null)
         {
@@ -532,7 +532,7 @@ internal sealed unsafe partial class Decoder
     }
 
     /// <summary>An instruction of the text with its parts at hand.</summary>
-    private sealed class Statement1
+    private sealed class InstructionText
     {
         private static readonly string[] TypeNames =
         [
@@ -541,7 +541,7 @@ internal sealed unsafe partial class Decoder
 
         private readonly string[] _parts;
 
-        public Statement1(InstructionStatement syntax)
+        public InstructionText(InstructionStatement syntax)
         {
             Syntax = syntax;
             _parts = syntax.Opcode.Split('.');

@@ -19,6 +19,7 @@ internal sealed unsafe partial class GroupRunner
 
     private readonly ulong[] _distinct = new ulong[32];
     private readonly HashSet<int> _acquired = [];
+    private readonly bool _parallel;
     private Allocation? _last;
     private int _stamp;
     private bool _fenced;
@@ -91,9 +92,12 @@ internal sealed unsafe partial class GroupRunner
                 var sectors = (int)((start + (ulong)count - 1 >> 5) - (start >> 5)) + 1;
                 Count(a, access, count, count, sectors);
                 var bits = access == Access.Read ? a.ReadSectors : a.WrittenSectors;
-                for (var s = offset >> 5; s <= offset + count - 1 >> 5; s++)
+                for (long s = offset >> 5, last = offset + count - 1 >> 5; s <= last;)
                 {
-                    MarkSector(bits, s);
+                    // All sectors of one word of the bitmap at once.
+                    var n = (int)Math.Min(last - s + 1, 64 - (s & 63));
+                    MarkSectors(bits, s, (1UL << n) - 1);
+                    s += n;
                 }
 
                 Tally.GlobalAccesses++;
@@ -209,12 +213,12 @@ internal sealed unsafe partial class GroupRunner
                 {
                     if (access != Access.Write)
                     {
-                        MarkSector(a.ReadSectors, offset >> 5);
+                        MarkSectors(a.ReadSectors, offset >> 5, 1);
                     }
 
                     if (access != Access.Read)
                     {
-                        MarkSector(a.WrittenSectors, offset >> 5);
+                        MarkSectors(a.WrittenSectors, offset >> 5, 1);
                     }
                 }
             }
@@ -281,12 +285,12 @@ internal sealed unsafe partial class GroupRunner
         }
     }
 
-    private static void MarkSector(ulong* bits, long sector)
+    private static void MarkSectors(ulong* bits, long first, ulong pattern)
     {
-        var bit = 1UL << (int)(sector & 63);
-        if ((bits[sector >> 6] & bit) == 0)
+        pattern <<= (int)(first & 63);
+        if ((bits[first >> 6] & pattern) != pattern)
         {
-            Interlocked.Or(ref bits[sector >> 6], bit);
+            Interlocked.Or(ref bits[first >> 6], pattern);
         }
     }
 
@@ -362,40 +366,46 @@ internal sealed unsafe partial class GroupRunner
         long from = offset >> granule, to = offset + count - 1 >> granule;
         for (var c = from; c <= to; c++)
         {
-            while (true)
+            var old = cells[c];
+            int writer = (int)old, reader = (int)(old >> 32);
+            if (writer >= first && writer != me)
             {
-                var old = cells[c];
-                int writer = (int)old, reader = (int)(old >> 32);
-                if (writer >= first && writer != me && !_acquired.Contains(writer))
+                CheckOrder(w, i, mask, addresses, bytes, a, c, writer, access, "wrote");
+            }
+
+            if (access == Access.Read)
+            {
+                if (reader == me || reader == many)
                 {
-                    throw Race(c, writer, access == Access.Read ? "which reads what" : "which writes what", "wrote");
+                    continue;
                 }
 
-                if (access == Access.Read)
+                reader = reader >= first ? many : me;
+            }
+            else
+            {
+                if (reader == many || (reader >= first && reader != me))
                 {
-                    var next = reader == me || reader == many ? reader : reader >= first ? many : me;
-                    if (next == reader)
-                    {
-                        break;
-                    }
-
-                    if (Exchange(ref cells[c], old, (long)next << 32 | (uint)writer))
-                    {
-                        break;
-                    }
+                    CheckOrder(w, i, mask, addresses, bytes, a, c, reader, access, "read");
                 }
-                else
+
+                if (writer == me)
                 {
-                    if (reader == many || (reader >= first && reader != me && !_acquired.Contains(reader)))
-                    {
-                        throw Race(c, reader, "which writes what", "read");
-                    }
-
-                    if (writer == me || Exchange(ref cells[c], old, (long)reader << 32 | (uint)me))
-                    {
-                        break;
-                    }
+                    continue;
                 }
+
+                writer = me;
+            }
+
+            var next = (long)reader << 32 | (uint)writer;
+            if (!_parallel)
+            {
+                cells[c] = next;
+            }
+            else if (Interlocked.CompareExchange(ref cells[c], next, old) != old)
+            {
+                // Another thread was quicker: look again.
+                c--;
             }
         }
 
@@ -407,41 +417,38 @@ internal sealed unsafe partial class GroupRunner
                 {
                     foreach (var other in cell.Groups)
                     {
-                        if (other != me && !_acquired.Contains(other))
+                        if (other != me)
                         {
-                            throw Race(c, other, access == Access.Read ? "which reads what" : "which writes what", "changed atomically");
+                            CheckOrder(w, i, mask, addresses, bytes, a, c, other, access, "changed atomically");
                         }
                     }
                 }
             }
         }
-
-        PtxFaultException Race(long cell, int other, string does, string did)
-        {
-            uint lanes = 0;
-            var granuleStart = a.Base + ((ulong)cell << granule);
-            for (var m = mask; m != 0; m &= m - 1)
-            {
-                var k = BitOperations.TrailingZeroCount(m);
-                lanes |= addresses[k] <= granuleStart && granuleStart < addresses[k] + (ulong)bytes ? 1u << k : 0;
-            }
-
-            var who = other < 0 ? "several other groups" : string.Create(CultureInfo.InvariantCulture, $"group {other - first}");
-            return Fault(
-                PtxFaultKind.GlobalRace, w, i, lanes, granuleStart,
-                $"{_launch.Memory.Describe(granuleStart, 1 << granule)}: group {_group}, {does} {who} {did} in the same launch");
-        }
     }
 
-    private bool Exchange(ref long cell, long old, long value)
+    /// <summary>Another group has touched the granule too: a race, unless it has handed on what it did.</summary>
+    private void CheckOrder(
+        Warp w, Instruction* i, uint mask, ulong* addresses, int bytes, Allocation a, long cell, int other, Access access, string did)
     {
-        if (!_launch.Parallel)
+        if (_acquired.Contains(other))
         {
-            cell = value;
-            return true;
+            return;
         }
 
-        return Interlocked.CompareExchange(ref cell, value, old) == old;
+        uint lanes = 0;
+        var granule = _program.GlobalGranule;
+        var start = a.Base + ((ulong)cell << granule);
+        for (var m = mask; m != 0; m &= m - 1)
+        {
+            var k = BitOperations.TrailingZeroCount(m);
+            lanes |= addresses[k] <= start && start < addresses[k] + (ulong)bytes ? 1u << k : 0;
+        }
+
+        var who = other < 0 ? "several other groups" : string.Create(CultureInfo.InvariantCulture, $"group {other - _launch.FirstStamp}");
+        throw Fault(
+            PtxFaultKind.GlobalRace, w, i, lanes, start,
+            $"{_launch.Memory.Describe(start, 1 << granule)}: group {_group} {(access == Access.Read ? "reads" : "writes")} what {who} {did} in the same launch");
     }
 
     /// <summary>

@@ -89,10 +89,6 @@ internal sealed unsafe partial class GroupRunner
                 TouchShared(w, i, mask, addresses, k, bytes, access);
             }
         }
-        else if (access == Access.Write)
-        {
-            // Which lane wins is open; the last one does.
-        }
 
         if (_counting)
         {

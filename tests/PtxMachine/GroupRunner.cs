@@ -22,6 +22,7 @@ internal sealed unsafe partial class GroupRunner : IDisposable
         _options = launch.Options;
         _counting = _options.Counting;
         _checking = _options.Checking;
+        _parallel = launch.Parallel;
         _warps = new Warp[(launch.GroupSize + 31) / 32];
         Traffic = new LabelTraffic[launch.Memory.Allocations.Count];
         for (var k = 0; k < _warps.Length; k++)

@@ -36,7 +36,7 @@ public sealed record KernelCounts
     /// <summary>Instructions, one for each active lane.</summary>
     public long LaneInstructions { get; init; }
 
-    /// <summary>Bytes of global memory that lanes asked for.</summary>
+    /// <summary>Bytes of global memory that lanes asked for. Atomics read and write.</summary>
     public long BytesRead { get; init; }
 
     /// <summary>Bytes of global memory that lanes wrote.</summary>

@@ -103,15 +103,21 @@ public sealed class PtxFaultException : Exception
         for (var lane = 0; lane < 32; lane++)
         {
             if ((lanes >> lane & 1) == 0)
+            {
                 continue;
+            }
 
             var last = lane;
             while (last < 31 && (lanes >> (last + 1) & 1) != 0)
+            {
                 last++;
+            }
 
             text.Append(text.Length > 0 ? "," : "").Append(CultureInfo.InvariantCulture, $"{lane}");
             if (last > lane)
+            {
                 text.Append(CultureInfo.InvariantCulture, $"-{last}");
+            }
 
             lane = last;
         }

@@ -82,7 +82,9 @@ internal sealed class PtxSyntax
         Lines = text.Split('\n').Select(line => line.Trim()).ToArray();
         Tokenize(text);
         while (_next < _tokens.Count)
+        {
             ParseTopLevel();
+        }
     }
 
     public string[] Lines { get; }
@@ -126,13 +128,17 @@ internal sealed class PtxSyntax
             else if (c == '/' && i + 1 < text.Length && text[i + 1] == '/')
             {
                 while (i < text.Length && text[i] != '\n')
+                {
                     i++;
+                }
             }
             else if (c == '/' && i + 1 < text.Length && text[i + 1] == '*')
             {
                 var end = text.IndexOf("*/", i + 2, StringComparison.Ordinal);
                 if (end < 0)
+                {
                     throw new PtxParseException(line, "a comment without an end");
+                }
 
                 line += text.AsSpan(i, end - i).Count('\n');
                 i = end + 2;
@@ -141,7 +147,9 @@ internal sealed class PtxSyntax
             {
                 var end = text.IndexOf('"', i + 1);
                 if (end < 0)
+                {
                     throw new PtxParseException(line, "a string without an end");
+                }
 
                 _tokens.Add((text[i..(end + 1)], line));
                 i = end + 1;
@@ -153,11 +161,17 @@ internal sealed class PtxSyntax
                 {
                     // The colons of L1::no_allocate belong to the word, the colon after a label does not.
                     if (IsWord(text[end]))
+                    {
                         end++;
+                    }
                     else if (text[end] == ':' && end + 2 < text.Length && text[end + 1] == ':' && IsWord(text[end + 2]))
+                    {
                         end += 2;
+                    }
                     else
+                    {
                         break;
+                    }
                 }
 
                 _tokens.Add((text[i..end], line));
@@ -182,7 +196,9 @@ internal sealed class PtxSyntax
     private bool TryTake(string text)
     {
         if (Peek != text)
+        {
             return false;
+        }
 
         _next++;
         return true;
@@ -191,7 +207,9 @@ internal sealed class PtxSyntax
     private void Expect(string text)
     {
         if (!TryTake(text))
+        {
             throw new PtxParseException(Line, $"expected '{text}', found '{Peek}'");
+        }
     }
 
     private int TakeInteger()
@@ -212,7 +230,9 @@ internal sealed class PtxSyntax
             case ".target":
                 _next += 2;
                 while (TryTake(","))
+                {
                     _next++;
+                }
 
                 break;
             case ".file":
@@ -238,7 +258,9 @@ internal sealed class PtxSyntax
     {
         var line = Line;
         while (_next < _tokens.Count && _tokens[_next].Line == line)
+        {
             _next++;
+        }
     }
 
     private void ParseFunction()
@@ -260,14 +282,20 @@ internal sealed class PtxSyntax
         {
             var directive = Take();
             if (directive == ".noreturn")
+            {
                 continue;
+            }
 
             var product = TakeInteger();
             while (TryTake(","))
+            {
                 product *= TakeInteger();
+            }
 
             if (directive is ".maxntid" or ".reqntid")
+            {
                 function.MaxThreads = product;
+            }
         }
 
         if (TryTake(";"))
@@ -291,7 +319,9 @@ internal sealed class PtxSyntax
             {
                 _next++;
                 if (--depth == 0)
+                {
                     break;
+                }
 
                 function.Body.Add(new ScopeStatement(Line, false));
             }
@@ -323,13 +353,17 @@ internal sealed class PtxSyntax
         var line = Line;
         var alignment = 0;
         if (TryTake(".align"))
+        {
             alignment = TakeInteger();
+        }
 
         var type = Take().TrimStart('.');
         var size = SizeOf(type, line);
         var name = Take();
         if (alignment == 0)
+        {
             alignment = size;
+        }
 
         if (TryTake("["))
         {
@@ -353,7 +387,9 @@ internal sealed class PtxSyntax
     {
         var line = Line;
         if (TryTake(";"))
+        {
             return;
+        }
 
         switch (Peek)
         {
@@ -404,14 +440,18 @@ internal sealed class PtxSyntax
 
         var opcode = Take();
         if (opcode.Length == 0 || !char.IsAsciiLetter(opcode[0]))
+        {
             throw new PtxParseException(line, $"expected an instruction, found '{opcode}'");
+        }
 
         var operands = new List<Operand>();
         while (!TryTake(";"))
         {
             operands.Add(ParseOperand());
             if (Peek != ";")
+            {
                 Expect(",");
+            }
         }
 
         body.Add(new InstructionStatement(line, guard, negated, opcode, operands));
@@ -441,10 +481,14 @@ internal sealed class PtxSyntax
     private Operand ParseOperand()
     {
         if (TryTake("{"))
+        {
             return new() { Kind = OperandKind.Vector, Items = ParseItems("}") };
+        }
 
         if (TryTake("("))
+        {
             return new() { Kind = OperandKind.List, Items = ParseItems(")") };
+        }
 
         if (TryTake("["))
         {
@@ -454,7 +498,9 @@ internal sealed class PtxSyntax
             {
                 var sign = Take() == "+" ? 1 : -1;
                 if (TryTake("-"))
+                {
                     sign = -sign;
+                }
 
                 offset = sign * TakeOffset();
             }
@@ -470,7 +516,9 @@ internal sealed class PtxSyntax
         {
             // 1e-5 and 1.5e+3: the sign ended the word.
             if (Peek is "+" or "-" && word[^1] is 'e' or 'E' && !word.StartsWith("0x", StringComparison.OrdinalIgnoreCase) && word[1] is not ('f' or 'd'))
+            {
                 word += Take() + Take();
+            }
 
             return new() { Kind = OperandKind.Literal, Text = word, Negated = minus };
         }
@@ -493,7 +541,9 @@ internal sealed class PtxSyntax
         {
             items.Add(ParseOperand());
             if (Peek != end)
+            {
                 Expect(",");
+            }
         }
 
         return items;

@@ -77,6 +77,10 @@ public sealed class GpuStepper : IDisposable
             _inverseGains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
             _reports = Own(new DeviceBuffer<ChunkReport>(queue, _chunks));
             _coarseReport = Own(new DeviceBuffer<double>(queue, 2));
+
+            // Where weights are not finite a step writes no reports.
+            _reports.Clear();
+            _coarseReport.Clear();
             PrepareSums(tensors, update);
             PrepareScales(tensors, [.. companions ?? []]);
         }
@@ -277,7 +281,7 @@ public sealed class GpuStepper : IDisposable
         _dead = new DeadParameters
         {
             Chunks = chunks.View,
-            Sums = channelSums,
+            Sums = channelSums with { Condition = _control.Never },
             OutputFactors = outputs.View,
             InputFactors = inputs.View,
             Live = _live.View,

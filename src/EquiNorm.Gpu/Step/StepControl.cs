@@ -7,13 +7,16 @@ namespace EquiNorm.Gpu.Step;
 internal sealed class StepControl(IDeviceQueue queue, int groups) : IDisposable
 {
     // The status lies apart from what is cleared: it is read until the next step.
-    private readonly DeviceBuffer<long> _words = Cleared(queue, 2L + groups);
+    private readonly DeviceBuffer<long> _words = Cleared(queue, 3L + groups);
 
     /// <summary>1 if some channel is dead.</summary>
     public DeviceView<int> Condition => new(_words.View.Address + sizeof(long), 1);
 
     /// <summary>1 if some weight is not finite.</summary>
     public DeviceView<int> Status => new(_words.View.Address, 1);
+
+    /// <summary>Always 0: while dead channels are being looked for, none is known yet.</summary>
+    public DeviceView<int> Never => new(_words.View.Address + (ulong)(2 + groups) * sizeof(long), 1);
 
     /// <summary>The reference of each group.</summary>
     public DeviceView<double> References => new(_words.View.Address + 2 * sizeof(long), groups);

@@ -1,0 +1,216 @@
+using EquiNorm.Backends.Cpu;
+using EquiNorm.Gpu.Step;
+using EquiNorm.Gpu.Tests.Machine;
+using EquiNorm.Model;
+using EquiNorm.Problem;
+using EquiNorm.PtxMachine;
+using EquiNorm.Solve;
+using EquiNorm.Testing;
+
+namespace EquiNorm.Gpu.Tests.Step;
+
+/// <summary>A step on the device does what a step on the CPU does.</summary>
+public sealed class GpuStepperTests
+{
+    private static readonly ElementType[] Types = [ElementType.Float32, ElementType.Float64, ElementType.Float16, ElementType.BFloat16];
+
+    [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
+    public void A_step_applies_the_factors_of_the_CPU(string family)
+    {
+        for (var draw = 0; draw < 3; draw++)
+        {
+            var seed = TestSeeds.Of(family, 900 + draw);
+            var random = new Random(seed);
+            var network = RandomNetworks.Create(family, seed, new SketchOptions { ElementTypes = Types, OutputScale = 0 });
+            if (draw == 2)
+            {
+                RandomNetworks.Kill(network, random, channels: 3);
+            }
+
+            var context = $"{family}, draw {draw}, {TestSeeds.Repeat}";
+            var problem = new RescalingProblem(network.Network) { Norm = random.Pick(2.0, 2.0, 1.0, 1.5, 6.0) };
+            using var queue = new MachineQueue();
+            using var device = new DeviceNetwork(queue, network);
+            using var stepper = new GpuStepper(problem, device.Tensors, queue);
+            stepper.Step();
+            var report = stepper.ReadReport();
+            var factors = stepper.ReadScalings().LogFactors.ToArray();
+
+            var twin = network.Clone();
+            using var tensors = twin.Bind();
+            using var cpu = new CpuBackend(1);
+            using var reference = new RescalingStepper(problem, tensors, cpu);
+            var expected = reference.Step();
+            if (expected.FrozenChannels != report.FrozenChannels)
+            {
+                // A step on the device does not look for channels that are cut off without being dead.
+                Assert.That(report.FrozenChannels, Is.LessThan(expected.FrozenChannels), context);
+                continue;
+            }
+
+            device.Download();
+            Assert.Multiple(() =>
+            {
+                Assert.That(report.IsFinite, context);
+                Assert.That(report.ObjectiveBefore, Is.EqualTo(expected.ObjectiveBefore).Within(1e-12 * expected.ObjectiveBefore), context);
+                Assert.That(report.Residual, Is.EqualTo(expected.Residual).Within(1e-7), context);
+                Assert.That(Difference(factors, expected.Scalings.LogFactors), Is.LessThan(1e-7), context);
+                Assert.That((report.Overflowed, report.Underflowed), Is.EqualTo((expected.Applied.Overflowed, expected.Applied.Underflowed)), context);
+                foreach (var tensor in network.Tensors)
+                {
+                    Assert.That(Wrong(tensor, twin[tensor.Name]), Is.Empty, $"{context}, {tensor.Name}");
+                }
+            });
+        }
+    }
+
+    [Test]
+    public void Steps_end_at_the_optimum([Values("dense chain", "residual", "mixed")] string family)
+    {
+        var seed = TestSeeds.Of(family, 950);
+        var network = RandomNetworks.Create(family, seed, new SketchOptions { OutputScale = 0 });
+        var problem = new RescalingProblem(network.Network);
+        using var queue = new MachineQueue();
+        using var tensors = network.Bind();
+        var optimum = RescalingSolver.Solve(problem, tensors, new RescalingOptions { Tolerance = 1e-10 }).Objective;
+        using var device = new DeviceNetwork(queue, network);
+        using var stepper = new GpuStepper(problem, device.Tensors, queue);
+        double last = double.PositiveInfinity;
+        for (var n = 0; n < 60; n++)
+        {
+            stepper.Step();
+            var report = stepper.ReadReport();
+            Assert.That(report.ObjectiveBefore, Is.LessThanOrEqualTo(last * (1 + 1e-12)), $"{family}, step {n}, {TestSeeds.Repeat}");
+            last = report.ObjectiveBefore;
+        }
+
+        Assert.That(last, Is.EqualTo(optimum).Within(1e-4 * optimum), TestSeeds.Repeat);
+    }
+
+    [Test]
+    public void A_step_is_launches_only_however_deep_the_network_is([Values(3, 40)] int layers)
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("deep", layers), [.. Enumerable.Repeat(8, layers)], new SketchOptions { ElementTypes = [ElementType.Float32], OutputScale = 0 });
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        using var stepper = new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue);
+        stepper.Step();
+        var before = queue.Counters;
+        stepper.Step();
+
+        Assert.That(queue.Counters - before, Is.EqualTo(new QueueCounters(Launches: 6, Copies: 0, Synchronizations: 0, Allocations: 0)));
+        Assert.That(stepper.LaunchesPerStep, Is.EqualTo(6));
+    }
+
+    [Test]
+    public void Nothing_is_written_where_a_weight_is_not_finite([Values(double.NaN, double.PositiveInfinity)] double value)
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("nan", 0), [5, 40, 7], new SketchOptions { ElementTypes = [ElementType.Float32], OutputScale = 0, Strided = 0 });
+        network.Tensors[0][17] = value;
+        var before = network.Tensors.Select(t => t.ToArray()).ToArray();
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        using var stepper = new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue);
+        stepper.Step();
+        Assert.That(stepper.ReadReport().IsFinite, Is.False);
+        device.Download();
+        Assert.That(network.Tensors.Select(t => t.ToArray()).ToArray(), Is.EqualTo(before));
+
+        // The next step sees what is there then.
+        network.Tensors[0][17] = 0.5;
+        device.Upload();
+        stepper.Step();
+        Assert.That(stepper.ReadReport().IsFinite);
+    }
+
+    [Test]
+    public void The_same_bits_whatever_the_scheduling([Values("residual", "mixed", "grouped")] string family)
+    {
+        var seed = TestSeeds.Of(family, 960);
+        var results = new List<double[]>();
+        foreach (var options in new PtxDeviceOptions[] { new(), new() { ReverseGroups = true, ReverseWarps = true }, new() { Threads = 2 } })
+        {
+            var network = RandomNetworks.Create(family, seed, new SketchOptions { ElementTypes = Types, OutputScale = 0 });
+            using var queue = new MachineQueue(options);
+            using var device = new DeviceNetwork(queue, network);
+            using var stepper = new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue);
+            stepper.Step();
+            stepper.Step();
+            device.Download();
+            results.Add([.. stepper.ReadScalings().LogFactors, .. network.Tensors.SelectMany(t => t.ToArray())]);
+        }
+
+        Assert.That(results[1], Is.EqualTo(results[0]));
+        Assert.That(results[2], Is.EqualTo(results[0]));
+    }
+
+    [Test]
+    public void Companions_move_with_their_weight()
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("companions", 0), [6, 33, 9], new SketchOptions { ElementTypes = [ElementType.Float32], OutputScale = 0 });
+        var weight = network.Network.Weights[0];
+        var elements = weight.Layout.RequiredElements;
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        var old = network.Tensors.Single(t => t.Name == weight.Name).ToArray();
+        var kinds = Enum.GetValues<CompanionKind>();
+        var memory = kinds.Select(_ => queue.Allocate(elements * sizeof(double))).ToArray();
+        var ones = Enumerable.Repeat(1.0, (int)elements).ToArray();
+        foreach (var part in memory)
+        {
+            queue.Device.Write<double>(part.Address, ones);
+        }
+
+        using var stepper = new GpuStepper(
+            new RescalingProblem(network.Network),
+            device.Tensors,
+            queue,
+            kinds.Select((k, n) => new StepCompanion(weight.Name, k, new TensorMemory((nint)memory[n].Address, elements, ElementType.Float64))));
+        stepper.Step();
+        var u = stepper.ReadScalings().LogFactors.ToArray();
+        var outputs = weight.Outputs.ToChannels(network.Network.Groups);
+        var inputs = weight.Inputs.ToChannels(network.Network.Groups);
+        foreach (var (o, i, at) in TestNetwork.Elements(weight.Layout))
+        {
+            var s = Math.Exp(u[outputs[o]] - u[inputs[i]]);
+            for (var n = 0; n < kinds.Length; n++)
+            {
+                var expected = kinds[n] switch { CompanionKind.Copy => s, CompanionKind.FirstMoment => 1 / s, _ => 1 / (s * s) };
+                var actual = queue.Device.Read<double>(memory[n].Address + (ulong)(8 * at), 1)[0];
+                Assert.That(actual, Is.EqualTo(expected).Within(1e-12 * expected), $"{kinds[n]}, [{o}, {i}], {TestSeeds.Repeat}");
+            }
+        }
+    }
+
+    [Test]
+    public void A_companion_of_no_weight_is_refused()
+    {
+        var network = RandomNetworks.Chain(1, [3, 4, 2], new SketchOptions { OutputScale = 0 });
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        Assert.That(
+            () => new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue, [new StepCompanion("nobody", CompanionKind.Copy, device.Tensors[0])]),
+            Throws.TypeOf<NetworkException>().With.Message.Contains("'nobody'"));
+    }
+
+    // The first few elements that differ by more than rounding.
+    private static IEnumerable<string> Wrong(TestTensor actual, TestTensor wanted)
+    {
+        var relative = 3 * actual.ElementType.UnitRoundoff() + 1e-6;
+        return Enumerable.Range(0, actual.Length)
+            .Where(i => !(Math.Abs(actual[i] - wanted[i]) <= relative * Math.Abs(wanted[i]) + 1e-7))
+            .Select(i => $"[{i}] {actual[i]} instead of {wanted[i]}")
+            .Take(3);
+    }
+
+    private static double Difference(double[] actual, ReadOnlySpan<double> expected)
+    {
+        double largest = 0;
+        for (var c = 0; c < actual.Length; c++)
+        {
+            largest = Math.Max(largest, Math.Abs(actual[c] - expected[c]));
+        }
+
+        return largest;
+    }
+}
