@@ -12,10 +12,12 @@ namespace EquiNorm.Gpu.Bench.Measure;
 /// <param name="isQuick">Fewer repetitions.</param>
 internal sealed class GpuMeasurements(CudaQueue queue, bool isQuick)
 {
-    private const long LargestCopy = 2L << 30;
     private const double BatchSeconds = 0.02;
     private const int MostSteps = 2000;
     private const int WarmUpSteps = 5;
+
+    /// <summary>Most bytes of the buffer that is copied: far beyond any cache.</summary>
+    public long LargestCopy { get; init; } = 2L << 30;
 
     private Samples Samples => isQuick ? new Samples(5, 1) : new Samples(15, 4);
 
@@ -71,7 +73,8 @@ internal sealed class GpuMeasurements(CudaQueue queue, bool isQuick)
             network.Name, queueSeconds, upload, prepare, first, Lap(clock), Environment.GetEnvironmentVariable("CUDA_CACHE_DISABLE"));
     }
 
-    private BenchSolve Solve(RescalingProblem problem, NetworkTensors tensors)
+    /// <summary>Solves, on tensors of the device.</summary>
+    public BenchSolve Solve(RescalingProblem problem, NetworkTensors tensors)
     {
         using var backend = new GpuBackend(queue, TensorLocation.Device);
         _ = RescalingSolver.Solve(problem, tensors, backend: backend);
@@ -82,7 +85,8 @@ internal sealed class GpuMeasurements(CudaQueue queue, bool isQuick)
         return new BenchSolve(time, result.Status.ToString(), result.Sweeps, result.GapBound, work.Launches, work.Synchronizations);
     }
 
-    private BenchStep Step(RescalingProblem problem, NetworkTensors tensors)
+    /// <summary>Steps, on tensors of the device.</summary>
+    public BenchStep Step(RescalingProblem problem, NetworkTensors tensors)
     {
         using var stepper = new GpuStepper(problem, tensors, queue);
         queue.Prepare(KernelCatalog.All);
