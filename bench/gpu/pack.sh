@@ -24,7 +24,7 @@ trap 'rm -rf "$work"' EXIT
 # 128-bit vectors; the JIT takes the widest that the machine has. ReadyToRun brings back the code that trimming has dropped from the framework.
 dotnet publish bench/gpu/EquiNorm.Gpu.Bench.csproj -c Release -r linux-x64 --self-contained --artifacts-path "$work/artifacts" -o "$work/out" \
     -p:PublishTrimmed=true -p:TrimMode=full -p:PublishReadyToRun=true \
-    -p:DebugType=none -p:DebugSymbols=false -p:GenerateDocumentationFile=false \
+    -p:DebugType=none -p:DebugSymbols=false -p:PublishDocumentationFiles=false -p:PublishReferencesDocumentationFiles=false \
     -p:UseSystemResourceKeys=true -p:EventSourceSupport=false \
     -p:SourceRevisionId="$commit" -nodeReuse:false -v:quiet -nologo
 
