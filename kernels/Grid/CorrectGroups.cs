@@ -186,7 +186,9 @@ public static class CorrectGroups
 
         for (int t = Group.IdxX; t < a.TermCount; t += Group.DimX)
         {
-            total += Constant(a, t, frozen, scale, ref finite);
+            double constant = Constant(a, t, frozen);
+            finite &= constant <= Largest;
+            total += constant > 0.0 ? Transcendental.Exp(Transcendental.Log(constant) + a.LogScales[a.Terms[t].Weight] - scale) : 0.0;
         }
 
         double all = GroupSums.Sum(total, scratch);
@@ -196,7 +198,7 @@ public static class CorrectGroups
     }
 
     // What lies between two frozen channels, or between a channel and itself.
-    private static double Constant(CoarseArguments a, int t, bool frozen, double scale, ref bool finite)
+    private static double Constant(CoarseArguments a, int t, bool frozen)
     {
         var term = a.Terms[t];
         double sum = 0.0;
@@ -213,8 +215,7 @@ public static class CorrectGroups
             }
         }
 
-        finite &= sum <= Largest;
-        return sum > 0.0 ? Transcendental.Exp(Transcendental.Log(sum) + a.LogScales[term.Weight] - scale) : 0.0;
+        return sum;
     }
 
     // Norms relative to the largest that an unknown changes; those that none changes leave the problem.

@@ -25,6 +25,9 @@ public struct DeadArguments
     /// <summary>Receives p u less the reference, which is 0.</summary>
     public ArrayView<double> Logs;
 
+    /// <summary>Receives the logarithms of the incoming sums of all channels, then of the outgoing sums.</summary>
+    public ArrayView<double> Totals;
+
     /// <summary>Becomes 1 if any channel is dead.</summary>
     public ArrayView<int> Condition;
 
@@ -62,6 +65,8 @@ public static class FindDeadChannels
         double frozen = dead ? 1.0 : 0.0;
         a.Live[channel] = dead ? 0 : 1;
         a.Logs[channel] = 0.0;
+        a.Totals[channel] = incoming;
+        a.Totals[channel + a.FactorStride] = outgoing;
         a.OutputFactors[channel] = live;
         a.InputFactors[channel] = live;
         a.OutputFactors[channel + a.FactorStride] = live;

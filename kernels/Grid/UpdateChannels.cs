@@ -34,6 +34,12 @@ public struct UpdateArguments
     /// <summary>If not empty: receives 1/d of each channel.</summary>
     public ArrayView<double> InverseGains;
 
+    /// <summary>
+    /// If not empty: what <see cref="FindDeadChannels"/> found at references of 0. Saves the sums from being read again where one group
+    /// alone is on the other side, and no channel is frozen.
+    /// </summary>
+    public ArrayView<double> Totals;
+
     /// <summary>Receives a report from each chunk.</summary>
     public ArrayView<ChunkReport> Reports;
 
@@ -46,8 +52,8 @@ public struct UpdateArguments
     /// <summary>1 to update, 0 to measure the residual only.</summary>
     public int Updates;
 
-    /// <summary>Unused.</summary>
-    public int Reserved;
+    /// <summary>Number of channels.</summary>
+    public int ChannelCount;
 }
 
 /// <summary>
@@ -78,8 +84,27 @@ public static class UpdateChannels
             {
                 if (a.Live[channel] != 0)
                 {
-                    double incoming = a.Sums.Log(chunk.Sources, chunk.SourceCount, channel, place, -1.0);
-                    double outgoing = a.Sums.Log(chunk.Sinks, chunk.SinkCount, channel, place, 1.0);
+                    bool known = a.Totals.Length > 0 && a.Sums.Condition[0] == 0;
+                    double incoming;
+                    double outgoing;
+                    if (known && chunk.SourceGroup >= 0)
+                    {
+                        incoming = a.Totals[channel] - a.Sums.References[chunk.SourceGroup];
+                    }
+                    else
+                    {
+                        incoming = a.Sums.Log(chunk.Sources, chunk.SourceCount, channel, place, -1.0);
+                    }
+
+                    if (known && chunk.SinkGroup >= 0)
+                    {
+                        outgoing = a.Totals[channel + a.ChannelCount] + a.Sums.References[chunk.SinkGroup];
+                    }
+                    else
+                    {
+                        outgoing = a.Sums.Log(chunk.Sinks, chunk.SinkCount, channel, place, 1.0);
+                    }
+
                     double old = a.Logs[channel] + a.Sums.References[chunk.Group];
                     residual = Finite(Math.Abs(outgoing - incoming - 2.0 * old) / a.Norm);
                     Write(a, chunk.Group, channel, 0.5 * (outgoing - incoming), ref lowest, ref highest);

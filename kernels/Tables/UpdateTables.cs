@@ -41,6 +41,12 @@ public struct UpdateChunk
 
     /// <summary>Where the chunk's residual and range go.</summary>
     public int Index;
+
+    /// <summary>The one group on the other side of all sources, or -1 if there are several.</summary>
+    public int SourceGroup;
+
+    /// <summary>The one group on the other side of all sinks, or -1 if there are several.</summary>
+    public int SinkGroup;
 }
 
 /// <summary>A vector of sums that contributes to a chunk's channels, in parts that are added in order.</summary>

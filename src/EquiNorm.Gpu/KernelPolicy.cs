@@ -12,15 +12,16 @@ internal static class KernelPolicy
     public const int ChunkChannels = 128;
 
     /// <summary>
-    /// Bytes of a row of a tile. Each row of each tile has a partial sum of 8 bytes that is written and read once: 16 / 2048 = 0.8 %.
+    /// Bytes of a row of a tile. Each row of each tile has a partial sum of 8 bytes that is written and read once: 16 / 1024 = 1.6 % of
+    /// one read of the weights, 0.5 % of the three that a step makes.
     /// </summary>
-    public const int RowBytes = 2048;
+    public const int RowBytes = 1024;
 
     /// <summary>
-    /// Fewest bytes in a column of a tile, with all kernel positions. Each has a partial sum as well: 16 / 256 = 6 % of one read of the
-    /// weights, 2 % of the three that a step makes. Fewer rows would cost more, more rows leave small networks too few tiles.
+    /// Fewest bytes in a column of a tile, with all kernel positions. Each has a partial sum as well: 16 / 512 = 3 % of one read, 1 % of
+    /// a step. Fewer rows would cost more, more rows leave small networks too few tiles.
     /// </summary>
-    public const int ColumnBytes = 256;
+    public const int ColumnBytes = 512;
 
     /// <summary>Tiles to aim at in a whole network: several for each multiprocessor of the largest devices.</summary>
     public const int Tiles = 1024;

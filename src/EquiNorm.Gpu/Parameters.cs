@@ -53,11 +53,12 @@ internal struct UpdateParameters
     public DeviceView<int> Live;
     public DeviceView<double> Gains;
     public DeviceView<double> InverseGains;
+    public DeviceView<double> Totals;
     public DeviceView<ChunkReport> Reports;
     public DeviceView<int> Status;
     public double Norm;
     public int Updates;
-    public int Reserved;
+    public int ChannelCount;
 }
 
 /// <summary>Parameters of the search for dead channels.</summary>
@@ -70,6 +71,7 @@ internal struct DeadParameters
     public DeviceView<double> InputFactors;
     public DeviceView<int> Live;
     public DeviceView<double> Logs;
+    public DeviceView<double> Totals;
     public DeviceView<int> Condition;
     public int FactorStride;
     public int Reserved;

@@ -71,8 +71,17 @@ internal sealed class UpdateTables
             }
 
             chunk.SinkCount = _terms.Count - chunk.Sinks;
+            chunk.SourceGroup = OnlyGroup(chunk.Sources, chunk.SourceCount);
+            chunk.SinkGroup = OnlyGroup(chunk.Sinks, chunk.SinkCount);
             _chunks.Add(chunk);
         }
+    }
+
+    // The group on the other side of some terms, -1 if there is none or several. Terms of frozen channels do not count.
+    private int OnlyGroup(int first, int count)
+    {
+        var groups = _terms.Skip(first).Take(count).Select(t => t.FarGroup).Where(g => g >= 0).Distinct().Take(2).ToArray();
+        return groups.Length == 1 ? groups[0] : -1;
     }
 
     // The sums that sources (sinks) of a group leave on the output (input) axis, as far as they meet the channels.

@@ -277,6 +277,7 @@ public sealed class GpuStepper : IDisposable
             Condition = _control.Condition,
         };
         var logs = Own(new DeviceBuffer<double>(_queue, channels));
+        var totals = Own(new DeviceBuffer<double>(_queue, 2L * channels));
         var chunks = Buffer(update.Chunks);
         _dead = new DeadParameters
         {
@@ -286,6 +287,7 @@ public sealed class GpuStepper : IDisposable
             InputFactors = inputs.View,
             Live = _live.View,
             Logs = logs.View,
+            Totals = totals.View,
             Condition = _control.Condition,
             FactorStride = channels,
         };
@@ -299,6 +301,8 @@ public sealed class GpuStepper : IDisposable
             Live = _live.View,
             Gains = _gains.View,
             InverseGains = _inverseGains.View,
+            Totals = totals.View,
+            ChannelCount = channels,
             Reports = _reports.View,
             Status = _control.Status,
             Norm = problem.Norm,

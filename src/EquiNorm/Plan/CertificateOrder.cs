@@ -29,10 +29,10 @@ public sealed class CertificateOrder
     public ReadOnlySpan<bool> Carriers(int group) => _carriers[group];
 
     /// <summary>The order, or null if the carriers run in a circle.</summary>
-    internal static CertificateOrder? Create(PlannedWeight[] weights, PlannedGroup[] groups, Axis carrierAxis)
+    internal static CertificateOrder? Create(
+        PlannedWeight[] weights, PlannedGroup[] groups, GroupComponents component, Axis carrierAxis)
     {
         var far = carrierAxis == Axis.Input ? Axis.Output : Axis.Input;
-        var component = GroupComponents.Of(weights, groups);
         var carriers = new bool[groups.Length][];
         for (var g = 0; g < groups.Length; g++)
         {

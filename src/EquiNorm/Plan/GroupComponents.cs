@@ -21,6 +21,9 @@ internal sealed class GroupComponents
     /// <summary>Whether some walk of weights leads from the group back to it.</summary>
     public bool IsCyclic(int group) => _cyclic[group];
 
+    /// <summary>Whether any group is on such a walk.</summary>
+    public bool HasCycles => _cyclic.Contains(true);
+
     public static GroupComponents Of(PlannedWeight[] weights, PlannedGroup[] groups)
     {
         var count = groups.Length;

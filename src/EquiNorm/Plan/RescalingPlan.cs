@@ -17,8 +17,10 @@ public sealed class RescalingPlan
         var units = UpdateSchedule.JoinDepthwisePairs(weights, groups);
         Units = units;
         Colors = UpdateSchedule.Color(units, weights, groups);
-        ForwardCertificate = CertificateOrder.Create(weights, groups, Axis.Input);
-        BackwardCertificate = CertificateOrder.Create(weights, groups, Axis.Output);
+        var components = GroupComponents.Of(weights, groups);
+        HasCycles = components.HasCycles;
+        ForwardCertificate = CertificateOrder.Create(weights, groups, components, Axis.Input);
+        BackwardCertificate = CertificateOrder.Create(weights, groups, components, Axis.Output);
         Edges = weights.Sum(w => w.Weight.Layout.Edges);
     }
 
@@ -39,6 +41,9 @@ public sealed class RescalingPlan
 
     /// <summary>The units by colour: units of one colour share no weight and may be updated at once.</summary>
     public IReadOnlyList<UpdateUnit[]> Colors { get; }
+
+    /// <summary>Whether some walk of weights leads from a free group back to it, as in a residual stream.</summary>
+    public bool HasCycles { get; }
 
     /// <summary>How to push a flow from the inputs to the outputs, or null if the groups do not allow it.</summary>
     public CertificateOrder? ForwardCertificate { get; }

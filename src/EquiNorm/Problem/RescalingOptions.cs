@@ -68,7 +68,11 @@ public sealed record RescalingOptions
             : throw new ArgumentOutOfRangeException(nameof(Tolerance), value, "The tolerance must be positive and finite.");
     } = 1e-8;
 
-    /// <summary>Largest number of sweeps (reads of all energies, divided by two).</summary>
+    /// <summary>
+    /// Largest number of sweeps (reads of all energies, divided by two). A half sweep that would go beyond it, by the longest so far, is
+    /// not begun, except the first. The certificate and the residual of the factors that are returned come on top: half a sweep as a rule,
+    /// one and a half where the flow must be tried in both directions.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is less than 1.</exception>
     public int MaxSweeps
     {

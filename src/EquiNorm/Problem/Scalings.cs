@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using EquiNorm.Model;
 
 namespace EquiNorm.Problem;
@@ -20,13 +21,11 @@ public sealed class Scalings
 
         foreach (var group in network.Groups)
         {
-            for (var c = 0; c < group.Count; c++)
+            var bad = FirstInvalid(logFactors.Slice(group.FirstChannel, group.Count), group.IsPinned);
+            if (bad >= 0)
             {
-                var u = logFactors[group.FirstChannel + c];
-                if (!double.IsFinite(u) || (group.IsPinned && u != 0))
-                {
-                    throw new ArgumentException($"The log factor of channel {c} of '{group}' is {u}.", nameof(logFactors));
-                }
+                throw new ArgumentException(
+                    $"The log factor of channel {bad} of '{group}' is {logFactors[group.FirstChannel + bad]}.", nameof(logFactors));
             }
         }
 
@@ -51,6 +50,21 @@ public sealed class Scalings
     /// <param name="exponent">1 for d, -1 for 1/d, any other power of d too (-2 for second moments).</param>
     /// <param name="factors">Receives one factor per position.</param>
     public void CopyFactors(ChannelMap map, double exponent, Span<double> factors) => CopyFactors(map, exponent, 0, factors);
+
+    // Index of the first logarithm that is not finite, or not 0 in a pinned group; -1 if there is none.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int FirstInvalid(ReadOnlySpan<double> logFactors, bool isPinned)
+    {
+        for (var c = 0; c < logFactors.Length; c++)
+        {
+            if (!double.IsFinite(logFactors[c]) || (isPinned && logFactors[c] != 0))
+            {
+                return c;
+            }
+        }
+
+        return -1;
+    }
 
     private void CopyFactors(ChannelMap map, double exponent, double offset, Span<double> factors)
     {

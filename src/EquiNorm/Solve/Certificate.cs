@@ -16,14 +16,28 @@ internal sealed class Certificate
     private readonly RescalingPlan _plan;
     private readonly double[] _rho;
     private readonly List<SumRef> _requests = [];
-    private readonly HashSet<SumRef> _probed = [];
-    private readonly HashSet<SumRef> _carried = [];
+    private readonly double[] _inflow;
+    private readonly double[] _kept;
+    private readonly double[] _carried;
+
+    // By weight and segment of the carriers' axis: whether the sum over that segment runs over carriers, and whether it was probed.
+    private readonly bool[][] _isCarried;
+    private readonly bool[][] _isProbed;
 
     public Certificate(RescalingState state)
     {
         _state = state;
         _plan = state.Plan;
         _rho = new double[_plan.Problem.Network.ChannelCount];
+        var widest = _plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
+        _inflow = new double[widest];
+        _kept = new double[widest];
+        _carried = new double[widest];
+        _isCarried = [.. _plan.Weights.Select(Flags)];
+        _isProbed = [.. _plan.Weights.Select(Flags)];
+
+        static bool[] Flags(PlannedWeight weight) =>
+            new bool[Math.Max(weight.Segments(Axis.Output).Length, weight.Segments(Axis.Input).Length)];
     }
 
     /// <summary>
@@ -66,18 +80,19 @@ internal sealed class Certificate
     private void Prepare(CertificateOrder order)
     {
         Array.Fill(_rho, 1.0);
-        _probed.Clear();
-        _carried.Clear();
+        for (var t = 0; t < _isCarried.Length; t++)
+        {
+            Array.Clear(_isCarried[t]);
+            Array.Clear(_isProbed[t]);
+        }
+
         foreach (var group in order.Groups)
         {
             var incident = _plan.Groups[group].Incident(order.CarrierAxis);
             var carriers = order.Carriers(group);
             for (var i = 0; i < incident.Length; i++)
             {
-                if (carriers[i])
-                {
-                    _carried.Add(new SumRef(incident[i].Weight, Far(order), incident[i].Segment));
-                }
+                _isCarried[incident[i].Weight][incident[i].Segment] |= carriers[i];
             }
         }
     }
@@ -109,10 +124,10 @@ internal sealed class Certificate
         {
             for (var s = 0; s < _plan.Weights[incident.Weight].Segments(order.CarrierAxis).Length; s++)
             {
-                var sum = new SumRef(incident.Weight, far, s);
-                if (_carried.Contains(sum) && _probed.Add(sum))
+                if (_isCarried[incident.Weight][s] && !_isProbed[incident.Weight][s])
                 {
-                    _requests.Add(sum);
+                    _isProbed[incident.Weight][s] = true;
+                    _requests.Add(new SumRef(incident.Weight, far, s));
                 }
             }
         }
@@ -127,10 +142,9 @@ internal sealed class Certificate
         {
             for (var s = 0; s < _plan.Weights[incident.Weight].Segments(order.CarrierAxis).Length; s++)
             {
-                var sum = new SumRef(incident.Weight, far, s);
-                if (!_carried.Contains(sum))
+                if (!_isCarried[incident.Weight][s])
                 {
-                    _requests.Add(sum);
+                    _requests.Add(new SumRef(incident.Weight, far, s));
                 }
             }
         }
@@ -143,9 +157,9 @@ internal sealed class Certificate
     private bool Balance(CertificateOrder order, int group, double logObjective, ref double s, ref double t)
     {
         var channels = _plan.Groups[group].Group;
-        var inflow = new double[channels.Count];
-        var kept = new double[channels.Count];
-        var carried = new double[channels.Count];
+        var inflow = Cleared(_inflow);
+        var kept = Cleared(_kept);
+        var carried = Cleared(_carried);
         foreach (var incident in _plan.Groups[group].Incident(Far(order)))
         {
             AddFlow(incident, Far(order), logObjective, probed: true, inflow);
@@ -182,11 +196,17 @@ internal sealed class Certificate
         }
 
         return true;
+
+        Span<double> Cleared(double[] room)
+        {
+            var flow = room.AsSpan(0, channels.Count);
+            flow.Clear();
+            return flow;
+        }
     }
 
     // Adds the flow through one weight at each live channel of a group, relative to F.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AddFlow(SegmentRef incident, Axis axis, double logObjective, bool probed, double[] flow)
+    private void AddFlow(SegmentRef incident, Axis axis, double logObjective, bool probed, Span<double> flow)
     {
         var other = axis == Axis.Output ? Axis.Input : Axis.Output;
         var weight = _plan.Weights[incident.Weight];
@@ -197,26 +217,40 @@ internal sealed class Certificate
         for (var s = 0; s < far.Length; s++)
         {
             var sum = new SumRef(incident.Weight, axis, s);
-            var sums = (probed && _carried.Contains(sum) ? _state.ProbeSums(sum) : _state.Sums(sum)).Slice(segment.Start, segment.Count);
-            Accumulate(sums, Math.Exp(reference + Sign(other) * _state.Reference(far[s].Group)));
+            var sums = probed && _isCarried[incident.Weight][s] ? _state.ProbeSums(sum) : _state.Sums(sum);
+            Accumulate(segment, first, sums, _state.Factors(axis), Math.Exp(reference + Sign(other) * _state.Reference(far[s].Group)), flow);
         }
 
         var constant = _state.FixedSums(incident.Weight, axis);
         if (!constant.IsEmpty)
         {
-            Accumulate(constant.Slice(segment.Start, segment.Count), Math.Exp(reference));
+            Accumulate(segment, first, constant, _state.Factors(axis), Math.Exp(reference), flow);
         }
+    }
 
-        void Accumulate(ReadOnlySpan<double> sums, double scale)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Accumulate(
+        AxisSegment segment, int first, ReadOnlySpan<double> sums, ReadOnlySpan<double> factors, double scale, Span<double> flow)
+    {
+        sums = sums.Slice(segment.Start, segment.Count);
+        if (segment.FirstChannel >= 0)
         {
-            var factors = _state.Factors(axis);
+            factors = factors.Slice(segment.FirstChannel, sums.Length);
+            flow = flow.Slice(segment.FirstChannel - first, sums.Length);
             for (var i = 0; i < sums.Length; i++)
             {
-                var channel = segment.Channels[i];
-                if (channel >= 0)
-                {
-                    flow[channel - first] += scale * factors[channel] * sums[i];
-                }
+                flow[i] += scale * factors[i] * sums[i];
+            }
+
+            return;
+        }
+
+        for (var i = 0; i < sums.Length; i++)
+        {
+            var channel = segment.Channels[i];
+            if (channel >= 0)
+            {
+                flow[channel - first] += scale * factors[channel] * sums[i];
             }
         }
     }
@@ -225,9 +259,17 @@ internal sealed class Certificate
 
     private static Axis Far(CertificateOrder order) => order.CarrierAxis == Axis.Input ? Axis.Output : Axis.Input;
 
-    // log(1 + x), exact for small x (Kahan).
+    // log(1 + x), exact for small x: 2 artanh(x / (2 + x)), whose series needs four terms near the optimum; Kahan's formula elsewhere.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static double LogOnePlus(double x)
     {
+        if (Math.Abs(x) < 0.01)
+        {
+            var half = x / (2 + x);
+            var square = half * half;
+            return 2 * half * (1 + square * (1.0 / 3 + square * (1.0 / 5 + square * (1.0 / 7))));
+        }
+
         var sum = 1 + x;
         return sum == 1 ? x : Math.Log(sum) * x / (sum - 1);
     }

@@ -33,12 +33,15 @@ internal sealed class GapForecast
     /// <summary>Whether F falls so slowly that an extrapolation should pay.</summary>
     public bool IsSlow => _slow >= 3;
 
+    /// <summary>The change of log F below which it is only rounding.</summary>
+    public static double Rounding(double logObjective) => Math.Max(LeastRounding, RelativeRounding * Math.Abs(logObjective));
+
     /// <summary>Takes a half sweep into account.</summary>
     /// <returns>Whether the tolerance is probably met.</returns>
     public bool Next(double logBefore, double logNow, double residual)
     {
         var decrease = Math.Max(0, logBefore - logNow);
-        var rounding = Math.Max(LeastRounding, RelativeRounding * Math.Abs(logNow));
+        var rounding = Rounding(logNow);
         var improved = decrease > rounding || residual < 0.999 * _bestResidual;
         _idle = improved ? 0 : _idle + 1;
         _bestResidual = Math.Min(_bestResidual, residual);

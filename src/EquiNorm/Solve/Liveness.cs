@@ -16,18 +16,18 @@ internal static class Liveness
         var plan = state.Plan;
         var channels = plan.Problem.Network.ChannelCount;
         var reasons = new FrozenReason?[channels];
-        MarkSilent(state, Axis.Output, FrozenReason.NoIncoming, reasons);
-        MarkSilent(state, Axis.Input, FrozenReason.NoOutgoing, reasons);
-        foreach (var axis in (ReadOnlySpan<Axis>)[Axis.Output, Axis.Input])
+        var found = MarkSilent(state, Axis.Output, FrozenReason.NoIncoming, reasons);
+        found |= MarkSilent(state, Axis.Input, FrozenReason.NoOutgoing, reasons);
+
+        // Without cycles every channel that hears something hears it from an earlier group, and so on back to one that does not move.
+        foreach (var axis in plan.HasCycles ? (ReadOnlySpan<Axis>)[Axis.Output, Axis.Input] : [])
         {
-            var reached = Reach(state, axis, reasons);
-            foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
-            {
-                for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
-                {
-                    reasons[c] ??= reached[c] ? null : FrozenReason.Disconnected;
-                }
-            }
+            found |= MarkDisconnected(plan, Reach(state, axis, reasons), reasons);
+        }
+
+        if (!found)
+        {
+            return [];
         }
 
         var frozen = new List<FrozenChannel>();
@@ -42,19 +42,35 @@ internal static class Liveness
             }
         }
 
-        if (frozen.Count > 0)
+        state.Freeze([.. reasons.Select(r => r is not null)]);
+        return frozen;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool MarkDisconnected(RescalingPlan plan, bool[] reached, FrozenReason?[] reasons)
+    {
+        var found = false;
+        foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
         {
-            state.Freeze([.. reasons.Select(r => r is not null)]);
+            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            {
+                if (!reached[c])
+                {
+                    reasons[c] ??= FrozenReason.Disconnected;
+                    found = true;
+                }
+            }
         }
 
-        return frozen;
+        return found;
     }
 
     // Channels all of whose sums on one side are zero. Self-edges are in no sum: they hold a channel at no value.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void MarkSilent(RescalingState state, Axis axis, FrozenReason reason, FrozenReason?[] reasons)
+    private static bool MarkSilent(RescalingState state, Axis axis, FrozenReason reason, FrozenReason?[] reasons)
     {
         var plan = state.Plan;
+        var found = false;
         foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
         {
             var heard = new bool[group.Group.Count];
@@ -80,9 +96,12 @@ internal static class Liveness
                 if (!heard[c])
                 {
                     reasons[group.Group.FirstChannel + c] ??= reason;
+                    found = true;
                 }
             }
         }
+
+        return found;
     }
 
     // Channels to which (axis = output) or from which (axis = input) a walk of non-zero weights leads, starting at channels that do not

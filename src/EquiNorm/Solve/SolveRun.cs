@@ -10,8 +10,9 @@ namespace EquiNorm.Solve;
 /// </summary>
 internal sealed class SolveRun
 {
-    // A sweep from an extrapolated point finds every sum stale, and must be finished before it can be judged.
-    private const double SweepsOfExtrapolation = 2;
+    // A sweep from an extrapolated point finds every sum stale, and must be finished before it can be judged; if it is taken back, the
+    // half sweep from the plain point finds every sum stale, too.
+    private const double SweepsOfExtrapolation = 3;
 
     private readonly RescalingState _state;
     private readonly RescalingPlan _plan;
@@ -27,6 +28,7 @@ internal sealed class SolveRun
     private double _logObjective;
     private double _logLowerBound = double.NegativeInfinity;
     private double _residual;
+    private double _longestHalfSweep;
 
     public SolveRun(RescalingState state, RescalingOptions options, IProgress<SweepRecord>? progress, CancellationToken cancellation)
     {
@@ -102,7 +104,9 @@ internal sealed class SolveRun
         while (true)
         {
             _cancellation.ThrowIfCancellationRequested();
+            var start = Sweeps;
             residual = Math.Max(residual, _sweeper.HalfSweep(_edges, ref _logObjective));
+            _longestHalfSweep = Math.Max(_longestHalfSweep, Sweeps - start);
             if (_extrapolation is { IsPending: true } && !_sweeper.AtEndOfSweep)
             {
                 continue; // not a point to speak of until the sweep from the extrapolated point is judged
@@ -117,15 +121,13 @@ internal sealed class SolveRun
 
             var predicted = _forecast.Next(accepted, _logObjective, residual);
             accepted = _logObjective;
-            var stop = Sweeps >= _options.MaxSweeps ? RescalingStatus.SweepLimit
-                : _forecast.HasStalled ? RescalingStatus.Stalled : (RescalingStatus?)null;
-            if (predicted || stop is not null)
+            if (predicted || Stop() is not null)
             {
                 var converged = Check();
                 Record(_residual);
-                if (converged || stop is not null)
+                if (converged || Stop() is not null)
                 {
-                    return converged ? RescalingStatus.Converged : stop!.Value;
+                    return converged ? RescalingStatus.Converged : Stop()!.Value;
                 }
             }
             else
@@ -141,6 +143,11 @@ internal sealed class SolveRun
         }
     }
 
+    // The next half sweep is taken to be as long as the longest so far, and no shorter than one that finds only stale what it made stale.
+    private RescalingStatus? Stop() =>
+        Sweeps + Math.Max(_longestHalfSweep, _sweeper.LeastHalfSweep) > _options.MaxSweeps ? RescalingStatus.SweepLimit
+        : _forecast.HasStalled ? RescalingStatus.Stalled : null;
+
     // Certificate, and the residual at the same factors.
     private bool Check()
     {
@@ -149,7 +156,8 @@ internal sealed class SolveRun
         var (first, second) = _sweeper.CertificateOrders;
         if ((Bound(first) ?? Bound(second)) is { } bound)
         {
-            _logLowerBound = Math.Max(_logLowerBound, bound);
+            // Rounding may have raised the bound, even above F: no gap below rounding is claimed.
+            _logLowerBound = Math.Max(_logLowerBound, Math.Min(bound, _logObjective) - GapForecast.Rounding(_logObjective));
         }
 
         MeasureResidual();

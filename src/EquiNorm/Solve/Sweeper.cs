@@ -32,6 +32,12 @@ internal sealed class Sweeper
     public bool AtEndOfSweep => _order != SweepOrder.ForwardBackward || _forward;
 
     /// <summary>
+    /// Reads of a half sweep in sweeps, where no weight has blocks that are read apart: forward-backward reads every energy once, and so does
+    /// a Jacobi pass; the other orders read it by rows and by columns.
+    /// </summary>
+    public double LeastHalfSweep => _order is SweepOrder.ForwardBackward or SweepOrder.Jacobi ? 0.5 : 1;
+
+    /// <summary>
     /// The certificates to try: first the one that needs the fewest reads now, because its denominators are the sums that the last half
     /// sweep left valid. A channel may have a usable carrier on one side only, so the other direction may succeed where it fails.
     /// </summary>

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
 
@@ -96,29 +97,47 @@ internal sealed unsafe class ChannelFactors
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Read(Span<double> logFactors)
     {
         logFactors.Clear();
-        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        var norm = _plan.Problem.Norm;
+        foreach (var planned in _plan.Groups)
         {
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            var group = planned.Group;
+            var live = Live(group.Index);
+            var reference = _references[group.Index];
+            var logs = Logs + group.FirstChannel;
+            var read = logFactors.Slice(group.FirstChannel, group.Count);
+            for (var c = 0; !group.IsPinned && c < read.Length; c++)
             {
-                logFactors[c] = _live[c] ? (_references[group.Group.Index] + Logs[c]) / _plan.Problem.Norm : 0;
+                read[c] = live[c] ? (reference + logs[c]) / norm : 0;
             }
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Write(ReadOnlySpan<double> logFactors)
     {
-        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        var norm = _plan.Problem.Norm;
+        foreach (var planned in _plan.Groups)
         {
-            _references[group.Group.Index] = 0;
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            var group = planned.Group;
+            if (group.IsPinned)
             {
-                Logs[c] = _live[c] ? _plan.Problem.Norm * logFactors[c] : 0;
+                continue;
             }
 
-            Commit(group.Group.Index);
+            var live = Live(group.Index);
+            var logs = Logs + group.FirstChannel;
+            var written = logFactors.Slice(group.FirstChannel, group.Count);
+            for (var c = 0; c < written.Length; c++)
+            {
+                logs[c] = live[c] ? norm * written[c] : 0;
+            }
+
+            _references[group.Index] = 0;
+            Commit(group.Index);
         }
     }
 
@@ -129,16 +148,8 @@ internal sealed unsafe class ChannelFactors
         var first = _plan.Groups[group].Group.FirstChannel;
         var count = _plan.Groups[group].Group.Count;
         var live = Live(group);
-        var (low, high) = (double.PositiveInfinity, double.NegativeInfinity);
-        for (var c = 0; c < count; c++)
-        {
-            if (live[c])
-            {
-                low = Math.Min(low, Logs[first + c]);
-                high = Math.Max(high, Logs[first + c]);
-            }
-        }
-
+        var allLive = !live.Contains(false);
+        var (low, high) = allLive ? Range(Logs + first, count) : Range(Logs + first, live);
         _versions[group]++;
         if (low > high)
         {
@@ -147,8 +158,8 @@ internal sealed unsafe class ChannelFactors
 
         var centre = (low + high) / 2;
         _references[group] += centre;
-        Exponentials(first, count, centre);
-        for (var c = 0; c < count; c++)
+        Exponentials(first, count, centre, high - centre);
+        for (var c = 0; !allLive && c < count; c++)
         {
             if (!live[c])
             {
@@ -157,11 +168,70 @@ internal sealed unsafe class ChannelFactors
         }
     }
 
-    // The runtime's vector exponential is compiled without optimisation when it is first met; the scalar one is native code from the start.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void Exponentials(int first, int count, double centre)
+    private static (double Low, double High) Range(double* logs, int count)
     {
-        for (var c = first; c < first + count; c++)
+        var (low, high) = (double.PositiveInfinity, double.NegativeInfinity);
+        var c = 0;
+        if (count >= Vector<double>.Count)
+        {
+            var (lows, highs) = (Vector.Load(logs), Vector.Load(logs));
+            for (; c <= count - Vector<double>.Count; c += Vector<double>.Count)
+            {
+                lows = Vector.Min(lows, Vector.Load(logs + c));
+                highs = Vector.Max(highs, Vector.Load(logs + c));
+            }
+
+            for (var lane = 0; lane < Vector<double>.Count; lane++)
+            {
+                low = Math.Min(low, lows[lane]);
+                high = Math.Max(high, highs[lane]);
+            }
+        }
+
+        for (; c < count; c++)
+        {
+            low = Math.Min(low, logs[c]);
+            high = Math.Max(high, logs[c]);
+        }
+
+        return (low, high);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static (double Low, double High) Range(double* logs, ReadOnlySpan<bool> live)
+    {
+        var (low, high) = (double.PositiveInfinity, double.NegativeInfinity);
+        for (var c = 0; c < live.Length; c++)
+        {
+            if (live[c])
+            {
+                low = Math.Min(low, logs[c]);
+                high = Math.Max(high, logs[c]);
+            }
+        }
+
+        return (low, high);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Exponentials(int first, int count, double centre, double radius)
+    {
+        var c = first;
+        if (radius <= VectorMath.LargestExponent)
+        {
+            // Frozen channels may lie outside the radius: what they get is replaced afterwards.
+            for (; c <= first + count - Vector<double>.Count; c += Vector<double>.Count)
+            {
+                var logs = Vector.Load(Logs + c) - new Vector<double>(centre);
+                var x = VectorMath.Exp(logs);
+                logs.Store(Logs + c);
+                x.Store(X + c);
+                (Vector<double>.One / x).Store(InverseX + c);
+            }
+        }
+
+        for (; c < first + count; c++)
         {
             Logs[c] -= centre;
             X[c] = Math.Exp(Logs[c]);

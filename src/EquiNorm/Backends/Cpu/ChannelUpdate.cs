@@ -82,7 +82,10 @@ internal sealed unsafe class ChannelUpdate
         var b = AddUp(group, Axis.Input, outgoing);
         var reference = _factors.Reference(group);
         double largest = 0;
-        for (var c = 0; c < count; c++)
+        var c = a.IsLinear && b.IsLinear && !live.Contains(false)
+            ? Vectors(incoming, outgoing, b.Offset - a.Offset - 2 * reference, logs, mode, ref largest)
+            : 0;
+        for (; c < count; c++)
         {
             if (!live[c])
             {
@@ -106,6 +109,39 @@ internal sealed unsafe class ChannelUpdate
         }
 
         return largest;
+    }
+
+    // The same for whole vectors of channels; returns the first channel that is left to do. Stops early where a ratio is out of range.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int Vectors(
+        ReadOnlySpan<double> incoming, ReadOnlySpan<double> outgoing, double offset, double* logs, Mode mode, ref double largest)
+    {
+        var c = 0;
+        var magnitudes = Vector<double>.Zero;
+        var (low, high) = (new Vector<double>(VectorMath.SmallestNormal), new Vector<double>(double.MaxValue));
+        for (; c <= incoming.Length - Vector<double>.Count; c += Vector<double>.Count)
+        {
+            var ratio = new Vector<double>(outgoing[c..]) / new Vector<double>(incoming[c..]);
+            if (!Vector.GreaterThanOrEqualAll(ratio, low) || !Vector.LessThanOrEqualAll(ratio, high))
+            {
+                break;
+            }
+
+            var old = Vector.Load(logs + c);
+            var difference = VectorMath.Log(ratio) + new Vector<double>(offset) - (old + old);
+            magnitudes = Vector.Max(magnitudes, Vector.Abs(difference));
+            if (mode == Mode.Update)
+            {
+                (old + difference * new Vector<double>(0.5)).Store(logs + c);
+            }
+        }
+
+        for (var lane = 0; lane < Vector<double>.Count; lane++)
+        {
+            largest = Math.Max(largest, magnitudes[lane]);
+        }
+
+        return c;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
