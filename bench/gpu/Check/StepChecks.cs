@@ -40,7 +40,8 @@ internal static class StepChecks
         foreach (var weight in network.Network.Weights.Where(w => network.Tensors.IsBound(w.Index)))
         {
             var at = Elements.FirstDifference(scaled.Tensors[weight.Index], first.Tensors[weight.Index]);
-            group.That(at < 0, $"{context}: element {at} of '{weight.Name}' is not the old one times the reported factors");
+            group.That(at < 0, at < 0 ? "" : FormattableString.Invariant(
+                $"{context}: element {at} of '{weight.Name}' ({weight.ElementType}), {Elements.Read(network.Tensors[weight.Index], at):R}, became {Elements.Read(first.Tensors[weight.Index], at):R} instead of {Elements.Read(scaled.Tensors[weight.Index], at):R}"));
         }
 
         using var second = network.Copy();
