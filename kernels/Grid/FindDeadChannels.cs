@@ -19,11 +19,8 @@ public struct DeadArguments
     /// <summary>Four sets of factors on input axes: of live channels, frozen, live, frozen.</summary>
     public ArrayView<double> InputFactors;
 
-    /// <summary>Receives 1 for channels that may move.</summary>
+    /// <summary>1 for channels that may move. Factors are those that belong to it, and are written where it changes.</summary>
     public ArrayView<int> Live;
-
-    /// <summary>Receives p u less the reference, which is 0.</summary>
-    public ArrayView<double> Logs;
 
     /// <summary>Receives the logarithms of the incoming sums of all channels, then of the outgoing sums.</summary>
     public ArrayView<double> Totals;
@@ -61,20 +58,24 @@ public static class FindDeadChannels
 
         // The logarithm of zero is -infinity; NaN is left to the check of norms.
         bool dead = incoming < -1.7976931348623157e308 || outgoing < -1.7976931348623157e308;
-        double live = dead ? 0.0 : 1.0;
-        double frozen = dead ? 1.0 : 0.0;
-        a.Live[channel] = dead ? 0 : 1;
-        a.Logs[channel] = 0.0;
+        int state = dead ? 0 : 1;
         a.Totals[channel] = incoming;
         a.Totals[channel + a.FactorStride] = outgoing;
-        a.OutputFactors[channel] = live;
-        a.InputFactors[channel] = live;
-        a.OutputFactors[channel + a.FactorStride] = live;
-        a.InputFactors[channel + a.FactorStride] = frozen;
-        a.OutputFactors[channel + 2 * a.FactorStride] = frozen;
-        a.InputFactors[channel + 2 * a.FactorStride] = live;
-        a.OutputFactors[channel + 3 * a.FactorStride] = frozen;
-        a.InputFactors[channel + 3 * a.FactorStride] = frozen;
+        if (a.Live[channel] != state)
+        {
+            double live = dead ? 0.0 : 1.0;
+            double frozen = dead ? 1.0 : 0.0;
+            a.Live[channel] = state;
+            a.OutputFactors[channel] = live;
+            a.InputFactors[channel] = live;
+            a.OutputFactors[channel + a.FactorStride] = live;
+            a.InputFactors[channel + a.FactorStride] = frozen;
+            a.OutputFactors[channel + 2 * a.FactorStride] = frozen;
+            a.InputFactors[channel + 2 * a.FactorStride] = live;
+            a.OutputFactors[channel + 3 * a.FactorStride] = frozen;
+            a.InputFactors[channel + 3 * a.FactorStride] = frozen;
+        }
+
         if (dead)
         {
             Atomic.Max(ref a.Condition[0], 1);

@@ -22,10 +22,10 @@ public struct SumArguments<TScalar, TQuad>
     /// <summary>The channel of each position of each axis; -1 for positions that belong to another segment.</summary>
     public ArrayView<int> Channels;
 
-    /// <summary>Factor of each channel on output axes.</summary>
+    /// <summary>Factor of each channel on output axes; empty if all are 1.</summary>
     public ArrayView<double> OutputFactors;
 
-    /// <summary>Factor of each channel on input axes.</summary>
+    /// <summary>Factor of each channel on input axes; empty if all are 1.</summary>
     public ArrayView<double> InputFactors;
 
     /// <summary>Output scales to the power p.</summary>
@@ -106,8 +106,12 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
             }
         }
 
-        a.OutputFactors = a.OutputFactors.SubView((long)set * a.FactorStride, a.FactorStride);
-        a.InputFactors = a.InputFactors.SubView((long)set * a.FactorStride, a.FactorStride);
+        if (a.OutputFactors.Length > 0)
+        {
+            a.OutputFactors = a.OutputFactors.SubView((long)set * a.FactorStride, a.FactorStride);
+            a.InputFactors = a.InputFactors.SubView((long)set * a.FactorStride, a.FactorStride);
+        }
+
         a.Sums = a.Sums.SubView((long)set * a.SumStride, a.SumStride);
         a.Norms = a.Norms.SubView((long)set * a.NormStride, a.NormStride);
         int lane = thread & 31;
@@ -136,7 +140,7 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
         {
             int channel = diagonal ? -1 : a.Channels[tile.RowChannels + r];
             rowSums[r] = 0.0;
-            rowWeights[r] = diagonal ? 1.0 : (channel < 0 ? 0.0 : rowFactors[channel]);
+            rowWeights[r] = diagonal ? 1.0 : ColumnQuad.Factor(rowFactors, channel);
         }
 
         Group.Barrier();
@@ -361,8 +365,8 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
     {
         int output = a.Channels[tile.RowChannels + column];
         int input = a.Channels[tile.ColumnChannels + column];
-        double outputFactor = output < 0 ? 0.0 : a.OutputFactors[output];
-        double inputFactor = input < 0 ? 0.0 : a.InputFactors[input];
+        double outputFactor = ColumnQuad.Factor(a.OutputFactors, output);
+        double inputFactor = ColumnQuad.Factor(a.InputFactors, input);
         a.Sums[tile.RowSums + column] = energy * inputFactor;
         a.Sums[tile.ColumnSums + column] = energy * outputFactor;
         return energy * inputFactor * outputFactor;

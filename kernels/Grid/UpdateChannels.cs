@@ -16,7 +16,7 @@ public struct UpdateArguments
     /// <summary>Energies of depthwise weights.</summary>
     public ArrayView<double> Energies;
 
-    /// <summary>v of each channel: p u less the reference of its group.</summary>
+    /// <summary>v of each channel: p u less the reference of its group. Empty with the factors: then v is 0, and only d is written.</summary>
     public ArrayView<double> Logs;
 
     /// <summary>exp(v), 0 for frozen channels.</summary>
@@ -105,7 +105,7 @@ public static class UpdateChannels
                         outgoing = a.Sums.Log(chunk.Sinks, chunk.SinkCount, channel, place, 1.0);
                     }
 
-                    double old = a.Logs[channel] + a.Sums.References[chunk.Group];
+                    double old = (a.Logs.Length > 0 ? a.Logs[channel] : 0.0) + a.Sums.References[chunk.Group];
                     residual = Finite(Math.Abs(outgoing - incoming - 2.0 * old) / a.Norm);
                     Write(a, chunk.Group, channel, 0.5 * (outgoing - incoming), ref lowest, ref highest);
                 }
@@ -190,10 +190,14 @@ public static class UpdateChannels
         }
 
         double v = value - a.Sums.References[group];
-        double factor = Transcendental.Exp(v);
-        a.Logs[channel] = v;
-        a.OutputFactors[channel] = factor;
-        a.InputFactors[channel] = 1.0 / factor;
+        if (a.Logs.Length > 0)
+        {
+            double factor = Transcendental.Exp(v);
+            a.Logs[channel] = v;
+            a.OutputFactors[channel] = factor;
+            a.InputFactors[channel] = 1.0 / factor;
+        }
+
         lowest = Math.Min(lowest, v);
         highest = Math.Max(highest, v);
         if (a.Gains.Length > 0)

@@ -1,4 +1,71 @@
-// Signatures only, see Indices.cs. This file: the name of a kernel's entry, and PTX written by hand.
+// Signatures only, see Indices.cs. This file: the compiler of kernels, the name of a kernel's entry, and PTX written by hand.
+using System.Reflection;
+using ILGPU.Backends.EntryPoints;
+using ILGPU.Runtime;
+using ILGPU.Runtime.Cuda;
+using ILGPU.Util;
+
+namespace ILGPU
+{
+    public enum OptimizationLevel
+    {
+        O0 = 0,
+        O1 = 1,
+        O2 = 2,
+    }
+
+    public abstract class ContextProperties
+    {
+    }
+
+    public sealed class Context : DisposeBase
+    {
+        internal Context() => throw Stub.NotRunnable;
+
+        public static Context Create(Action<Builder> buildingCallback) => throw Stub.NotRunnable;
+
+        public sealed class Builder : ContextProperties
+        {
+            internal Builder() => throw Stub.NotRunnable;
+
+            public Builder Optimize(OptimizationLevel level) => throw Stub.NotRunnable;
+        }
+    }
+}
+
+namespace ILGPU.Backends
+{
+    public abstract class CompiledKernel
+    {
+        public string Name => throw Stub.NotRunnable;
+    }
+
+    public abstract class Backend : DisposeBase
+    {
+        public CompiledKernel Compile(in EntryPointDescription entry, in KernelSpecialization specialization) => throw Stub.NotRunnable;
+    }
+}
+
+namespace ILGPU.Backends.PTX
+{
+    public sealed class PTXBackend : Backend
+    {
+        public PTXBackend(
+            Context context,
+            CudaCapabilityContext capabilities,
+            CudaArchitecture architecture,
+            CudaInstructionSet instructionSet,
+            NvvmAPI? nvvmAPI) => throw Stub.NotRunnable;
+    }
+
+    public sealed class PTXCompiledKernel : CompiledKernel
+    {
+        internal PTXCompiledKernel() => throw Stub.NotRunnable;
+
+        public string PTXAssembly => throw Stub.NotRunnable;
+    }
+}
+
 namespace ILGPU.Backends.EntryPoints
 {
     [AttributeUsage(AttributeTargets.Method, AllowMultiple = false)]
@@ -9,10 +76,34 @@ namespace ILGPU.Backends.EntryPoints
 
         public string KernelName { get; }
     }
+
+    public readonly struct EntryPointDescription
+    {
+        public static EntryPointDescription FromExplicitlyGroupedKernel(MethodInfo methodSource) => throw Stub.NotRunnable;
+    }
 }
 
 namespace ILGPU.Runtime.Cuda
 {
+    public abstract class NvvmAPI
+    {
+    }
+
+    public sealed class CudaCapabilityContext
+    {
+        public CudaCapabilityContext(CudaArchitecture arch) => throw Stub.NotRunnable;
+    }
+
+    public readonly struct CudaArchitecture
+    {
+        public static readonly CudaArchitecture SM_80;
+    }
+
+    public readonly struct CudaInstructionSet
+    {
+        public static readonly CudaInstructionSet ISA_78;
+    }
+
     public static class CudaAsm
     {
         public static bool IsSupported => throw Stub.NotRunnable;

@@ -90,6 +90,11 @@ public static class SharedMemory
         where T : unmanaged => throw Stub.NotRunnable;
 }
 
+public static class Atomic
+{
+    public static int Max(ref int target, int value) => throw Stub.NotRunnable;
+}
+
 public static class MemoryFence
 {
     public static void GroupLevel() => throw Stub.NotRunnable;

@@ -7,6 +7,8 @@ namespace ILGPU
     public readonly struct ArrayView<T>
         where T : unmanaged
     {
+        public ArrayView(MemoryBuffer source, long index, long length) => throw Stub.NotRunnable;
+
         internal object Buffer { get; }
 
         public bool IsValid => throw Stub.NotRunnable;
@@ -43,6 +45,10 @@ namespace ILGPU
         public static implicit operator ArrayView<T>(ArrayView1D<T, Stride1D.Dense> view) => throw Stub.NotRunnable;
     }
 
+    public interface IArrayView
+    {
+    }
+
     public interface IStride1D
     {
     }
@@ -57,7 +63,7 @@ namespace ILGPU
 
 namespace ILGPU.Runtime
 {
-    public readonly struct ArrayView1D<T, TStride>
+    public readonly struct ArrayView1D<T, TStride> : IArrayView
         where T : unmanaged
         where TStride : struct, IStride1D
     {
@@ -82,6 +88,15 @@ namespace ILGPU.Runtime
 
     public static class ArrayViewExtensions
     {
+        public static IntPtr LoadEffectiveAddressAsPtr<T>(this ArrayView<T> view)
+            where T : unmanaged => throw Stub.NotRunnable;
+
+        public static MemoryBuffer1D<T, Stride1D.Dense> Allocate1D<T>(this Accelerator accelerator, T[] data)
+            where T : unmanaged => throw Stub.NotRunnable;
+
+        public static T[] GetAsArray1D<T>(this MemoryBuffer<ArrayView1D<T, Stride1D.Dense>> buffer)
+            where T : unmanaged => throw Stub.NotRunnable;
+
         public static ArrayView<T> AsAligned<T>(this ArrayView<T> view, int alignmentInBytes)
             where T : unmanaged => throw Stub.NotRunnable;
 

@@ -35,6 +35,17 @@ public struct ColumnQuad
     /// <summary>Whether the fourth column, and so all, are there.</summary>
     public readonly bool HasD => First + 3 * Step < End;
 
+    /// <summary>The factor of a channel: 0 for none, 1 where no factors are given.</summary>
+    public static double Factor(ArrayView<double> factors, int channel)
+    {
+        if (channel < 0)
+        {
+            return 0.0;
+        }
+
+        return factors.Length > 0 ? factors[channel] : 1.0;
+    }
+
     /// <summary>Looks up channels, factors and scales.</summary>
     public void Gather(ArrayView<int> channels, int firstChannel, ArrayView<double> factors, ArrayView<double> scales, int firstScale)
     {
@@ -42,10 +53,10 @@ public struct ColumnQuad
         ChannelB = Channel(channels, firstChannel, First + Step);
         ChannelC = Channel(channels, firstChannel, First + 2 * Step);
         ChannelD = Channel(channels, firstChannel, First + 3 * Step);
-        FactorA = ChannelA < 0 ? 0.0 : factors[ChannelA];
-        FactorB = ChannelB < 0 ? 0.0 : factors[ChannelB];
-        FactorC = ChannelC < 0 ? 0.0 : factors[ChannelC];
-        FactorD = ChannelD < 0 ? 0.0 : factors[ChannelD];
+        FactorA = Factor(factors, ChannelA);
+        FactorB = Factor(factors, ChannelB);
+        FactorC = Factor(factors, ChannelC);
+        FactorD = Factor(factors, ChannelD);
         ScaleA = firstScale >= 0 && HasA ? scales[firstScale + First] : 1.0;
         ScaleB = firstScale >= 0 && HasB ? scales[firstScale + First + Step] : 1.0;
         ScaleC = firstScale >= 0 && HasC ? scales[firstScale + First + 2 * Step] : 1.0;

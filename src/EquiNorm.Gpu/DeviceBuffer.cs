@@ -16,7 +16,8 @@ internal sealed unsafe class DeviceBuffer<T> : IDisposable
         Length = length;
         if (length > 0)
         {
-            _memory = queue.Allocate(checked(length * sizeof(T)));
+            // Numbers are worked on; records and indices are looked up.
+            _memory = queue.Allocate(checked(length * sizeof(T)), typeof(T) == typeof(double) ? "workspace" : "table");
         }
     }
 

@@ -16,6 +16,9 @@ public interface IDeviceQueue : IDisposable
     /// <param name="bytes">More than zero.</param>
     DeviceMemory Allocate(long bytes);
 
+    /// <summary>Memory as above, with a word on what it is for: "table" or "workspace". A queue may account for it, or not.</summary>
+    DeviceMemory Allocate(long bytes, string purpose) => Allocate(bytes);
+
     /// <summary>Gives memory back; kernels launched before may still use it.</summary>
     void Free(DeviceMemory memory);
 

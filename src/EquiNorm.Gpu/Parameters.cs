@@ -70,7 +70,6 @@ internal struct DeadParameters
     public DeviceView<double> OutputFactors;
     public DeviceView<double> InputFactors;
     public DeviceView<int> Live;
-    public DeviceView<double> Logs;
     public DeviceView<double> Totals;
     public DeviceView<int> Condition;
     public int FactorStride;

@@ -396,6 +396,15 @@ internal sealed class FaultTests
     }
 
     [Test]
+    public void The_limit_holds_for_each_warp_of_each_group()
+    {
+        const string body = "mov.u32 %r4, 0;\nL:\nadd.u32 %r4, %r4, 1;\nsetp.lt.u32 %p0, %r4, 20;\n@%p0 bra L;\n";
+        Clean(body, groups: 50, groupSize: 64, options: new() { InstructionLimit = 100 });
+        Reports(
+            Fault(body, groups: 50, groupSize: 64, options: new() { InstructionLimit = 50 }), PtxFaultKind.InstructionLimit, "@%p0 bra L;", uint.MaxValue);
+    }
+
+    [Test]
     public void An_index_outside_a_table_of_branches_is_reported() =>
         Reports(Fault("T: .branchtargets A, B;\nbrx.idx %r0, T;\nA:\nB:\n"), PtxFaultKind.BranchIndex, "brx.idx %r0, T;", 4);
 

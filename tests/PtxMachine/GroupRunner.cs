@@ -80,6 +80,7 @@ internal sealed unsafe partial class GroupRunner : IDisposable
             warp.Live = warp.Present;
             warp.Reconvergence = -1;
             warp.Rotations = 0;
+            warp.Executed = 0;
             warp.Waiting = false;
             warp.Done = false;
         }

@@ -12,7 +12,7 @@ public sealed record PtxDeviceOptions
     /// <summary>Threads that share the groups of a grid. Kernels with atomics on global memory always run on one.</summary>
     public int Threads { get; init; } = 1;
 
-    /// <summary>Instructions that one warp may execute in one launch; more is a fault.</summary>
+    /// <summary>Instructions that one warp of a group may execute in one launch; more is a fault.</summary>
     public long InstructionLimit { get; init; } = 1L << 26;
 
     /// <summary>Counts the work.</summary>

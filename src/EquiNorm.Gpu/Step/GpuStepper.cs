@@ -72,7 +72,7 @@ public sealed class GpuStepper : IDisposable
         {
             var channels = problem.Network.ChannelCount;
             _control = Own(new StepControl(queue, _plan.Groups.Count));
-            _live = Buffer(new int[channels]);
+            _live = Buffer(Live(_plan));
             _gains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
             _inverseGains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
             _reports = Own(new DeviceBuffer<ChunkReport>(queue, _chunks));
@@ -207,6 +207,18 @@ public sealed class GpuStepper : IDisposable
         return ones;
     }
 
+    // Free channels are live until they are found dead.
+    private static int[] Live(RescalingPlan plan)
+    {
+        var live = new int[plan.Problem.Network.ChannelCount];
+        foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            live.AsSpan(group.Group.FirstChannel, group.Group.Count).Fill(1);
+        }
+
+        return live;
+    }
+
     private void PrepareSums(NetworkTensors tensors, UpdateTables update)
     {
         var problem = _plan.Problem;
@@ -220,9 +232,8 @@ public sealed class GpuStepper : IDisposable
         var self = Own(new DeviceBuffer<double>(_queue, _plan.Weights.Any(w => w.HasSelfEdges) ? _layout.NormCount : 0));
         self.Clear();
         var channelTable = Buffer(_layout.Channels);
-        var ones = Own(new DeviceBuffer<double>(_queue, Ones(channels)));
 
-        // Pinned channels are neither live nor frozen by death: they count as live in every sum.
+        // Pinned channels are never dead: they count as live in every sum.
         var outputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 1)));
         var inputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 2)));
         foreach (var table in _layout.AllTiles)
@@ -248,8 +259,6 @@ public sealed class GpuStepper : IDisposable
                 Elements = DeviceView<byte>.Everywhere,
                 Quads = DeviceView<byte>.Everywhere,
                 Channels = channelTable.View,
-                OutputFactors = ones.View,
-                InputFactors = ones.View,
                 Sums = sums.View,
                 Norms = norms.View,
                 SelfEnergies = self.View,
@@ -276,7 +285,6 @@ public sealed class GpuStepper : IDisposable
             References = _control.References,
             Condition = _control.Condition,
         };
-        var logs = Own(new DeviceBuffer<double>(_queue, channels));
         var totals = Own(new DeviceBuffer<double>(_queue, 2L * channels));
         var chunks = Buffer(update.Chunks);
         _dead = new DeadParameters
@@ -286,7 +294,6 @@ public sealed class GpuStepper : IDisposable
             OutputFactors = outputs.View,
             InputFactors = inputs.View,
             Live = _live.View,
-            Logs = logs.View,
             Totals = totals.View,
             Condition = _control.Condition,
             FactorStride = channels,
@@ -295,9 +302,6 @@ public sealed class GpuStepper : IDisposable
         {
             Chunks = chunks.View,
             Sums = channelSums,
-            Logs = logs.View,
-            OutputFactors = outputs.View,
-            InputFactors = inputs.View,
             Live = _live.View,
             Gains = _gains.View,
             InverseGains = _inverseGains.View,
@@ -333,7 +337,7 @@ public sealed class GpuStepper : IDisposable
         };
     }
 
-    // Sets of factors of pinned channels: 1 in the sets in which their axis counts what is live, else 0.
+    // Sets of factors while no channel is dead: 1 in the sets in which the axis counts what is live or pinned, else 0.
     private static double[] FactorSets(int channels, int firstLive, int secondLive)
     {
         var sets = new double[channels * Sets];

@@ -11,7 +11,7 @@ internal sealed unsafe class DeviceNetwork : IDisposable
     private readonly NetworkTensors _host;
     private readonly List<DeviceMemory> _memory = [];
 
-    /// <param name="queue">The machine; what is allocated here is labelled "weights".</param>
+    /// <param name="queue">The machine; what is allocated here is for "weights".</param>
     /// <param name="network">The network.</param>
     /// <param name="offset">Bytes by which tensors lie behind the start of their memory.</param>
     public DeviceNetwork(MachineQueue queue, TestNetwork network, int offset = 0)
@@ -20,17 +20,15 @@ internal sealed unsafe class DeviceNetwork : IDisposable
         _network = network;
         _host = network.Bind();
         Tensors = new NetworkTensors(network.Network);
-        queue.Label = "weights";
         foreach (var weight in network.Network.Weights)
         {
             var host = _host[weight.Index];
             var bytes = host.Length * host.ElementType.ByteSize();
-            var memory = queue.Allocate(bytes + offset);
+            var memory = queue.Allocate(bytes + offset, "weights");
             _memory.Add(memory);
             Tensors.Bind(weight.Name, host with { Address = (nint)memory.Address + offset });
         }
 
-        queue.Label = "";
         Upload();
     }
 

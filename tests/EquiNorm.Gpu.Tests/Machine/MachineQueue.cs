@@ -20,17 +20,16 @@ internal sealed class MachineQueue : IDeviceQueue
 
     public PtxDevice Device { get; }
 
-    /// <summary>What the next allocations are called.</summary>
-    public string Label { get; set; } = "";
-
     public string Name => "ptx machine";
 
     public QueueCounters Counters => _counters;
 
-    public DeviceMemory Allocate(long bytes)
+    public DeviceMemory Allocate(long bytes) => Allocate(bytes, "");
+
+    public DeviceMemory Allocate(long bytes, string purpose)
     {
         _counters = _counters with { Allocations = _counters.Allocations + 1 };
-        return new DeviceMemory(Device.Allocate(bytes, Label), bytes);
+        return new DeviceMemory(Device.Allocate(bytes, purpose), bytes);
     }
 
     public void Free(DeviceMemory memory) => Device.Free(memory.Address);

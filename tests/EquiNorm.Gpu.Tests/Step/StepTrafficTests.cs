@@ -2,6 +2,7 @@ using EquiNorm.Gpu.Step;
 using EquiNorm.Gpu.Tests.Machine;
 using EquiNorm.Model;
 using EquiNorm.Problem;
+using EquiNorm.PtxMachine;
 using EquiNorm.Testing;
 
 namespace EquiNorm.Gpu.Tests.Step;
@@ -29,18 +30,21 @@ public sealed class StepTrafficTests
         var total = queue.Device.Total;
         var weights = total.Label("weights");
         double floor = 3.0 * network.Network.Weights.Sum(w => w.Layout.Elements * w.ElementType.ByteSize());
-        var unique = 32.0 * (total.UniqueSectorsRead + total.UniqueSectorsWritten);
-        var asked = (double)(weights.BytesRead + weights.BytesWritten);
+        var asked = weights.BytesRead + weights.BytesWritten;
         var sectors = 32.0 * (weights.SectorsRead + weights.SectorsWritten);
-        TestContext.Out.WriteLine($"{shape} {type}: moved {unique / floor:f3}, asked {asked / floor:f3}, sectors {sectors / asked:f3}, of it sums and tables {(unique - 32.0 * (weights.UniqueSectorsRead + weights.UniqueSectorsWritten)) / floor:f3}, bank conflicts {total.BankConflicts} of {total.SharedAccesses}, vector {total.VectorAccesses}");
+        var moved = Moved(weights) + Moved(total.Label("workspace"));
+        TestContext.Out.WriteLine($"{shape} {type}: moved {moved / floor:f3} of the floor, tables {Moved(total.Label("table")) / floor:f3}, sectors {sectors / asked:f3} of those needed");
         Assert.Multiple(() =>
         {
-            Assert.That(asked / floor, Is.EqualTo(1).Within(1e-9), "each element is asked for three times");
-            Assert.That(unique / floor, Is.LessThanOrEqualTo(1.05));
+            Assert.That(asked, Is.EqualTo(floor), "each element is asked for three times");
+            Assert.That(moved / floor, Is.LessThanOrEqualTo(1.05));
             Assert.That(sectors / asked, Is.LessThanOrEqualTo(1.1));
             Assert.That(total.LocalAccesses, Is.Zero);
         });
     }
+
+    // Sectors, each counted once in a launch: caches are left out of the account within a launch, and count for nothing between launches.
+    private static double Moved(LabelTraffic traffic) => 32.0 * (traffic.UniqueSectorsRead + traffic.UniqueSectorsWritten);
 
     private static TestNetwork Create(string shape, ElementType type)
     {
