@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text;
 using System.Text.RegularExpressions;
 using EquiNorm.Gpu.Tables;
 using ILGPU;
@@ -33,16 +34,31 @@ internal static partial class PtxCompiler
         return Mend(kernel.PTXAssembly);
     }
 
+    /// <summary>Compiles all kernels, and writes what they were made of.</summary>
+    /// <param name="folder">Where to; kernels/Ptx.</param>
     public static int Run(string folder)
     {
         Directory.CreateDirectory(folder);
+        var manifest = new StringBuilder();
+        manifest.Append("{\n");
+        manifest.Append($"  \"compiler\": \"ILGPU {typeof(Context).Assembly.GetName().Version!.ToString(3)}\",\n");
+        manifest.Append("  \"target\": \"sm_80\",\n  \"isa\": \"7.8\",\n  \"optimization\": \"O2\",\n");
+        manifest.Append($"  \"sources\": \"{KernelSources.Hash(Path.Combine(folder, ".."))}\",\n  \"kernels\": [\n");
+        var lines = new List<string>();
         foreach (var (name, method) in Kernels)
         {
             var ptx = Compile(method);
             File.WriteAllText(Path.Combine(folder, name + ".ptx"), ptx);
-            Console.WriteLine($"{name}: {ptx.Length} bytes");
+            var report = PtxReport.Of(ptx);
+            Console.WriteLine($"{name}: {ptx.Length} bytes, {report}");
+            lines.Add(
+                $"    {{ \"name\": \"{name}\", \"entry\": \"{report.Entry}\", \"ptx\": \"{KernelSources.HashText(ptx)}\", \"parameterBytes\": {report.ParameterBytes}, "
+                + $"\"sharedBytes\": {report.SharedBytes}, \"vectorLoads\": {report.VectorLoads}, \"localAccesses\": {report.LocalAccesses} }}");
         }
 
+        manifest.Append(string.Join(",\n", lines));
+        manifest.Append("\n  ]\n}\n");
+        File.WriteAllText(Path.Combine(folder, "manifest.json"), manifest.ToString());
         return 0;
     }
 

@@ -63,10 +63,12 @@ internal static class Arguments
         Live = space.View(p.Live),
         Gains = space.View(p.Gains),
         InverseGains = space.View(p.InverseGains),
+        Totals = space.View(p.Totals),
         Reports = space.View(p.Reports),
         Status = space.View(p.Status),
         Norm = p.Norm,
         Updates = p.Updates,
+        ChannelCount = p.ChannelCount,
     };
 
     public static DeadArguments Dead(in DeadParameters p, AddressSpace space) => new()
@@ -76,7 +78,7 @@ internal static class Arguments
         OutputFactors = space.View(p.OutputFactors),
         InputFactors = space.View(p.InputFactors),
         Live = space.View(p.Live),
-        Logs = space.View(p.Logs),
+        Totals = space.View(p.Totals),
         Condition = space.View(p.Condition),
         FactorStride = p.FactorStride,
     };
