@@ -7,5 +7,16 @@ if (args is ["table", ..])
     return FloorTable.Run(args[1..]);
 }
 
-BenchmarkSwitcher.FromAssembly(typeof(StepBenchmark).Assembly).Run(args);
+// The GPU's benchmarks are not offered where they cannot run: BenchmarkDotNet would list failures.
+List<Type> benchmarks = [typeof(RowNormBenchmark), typeof(SolveBenchmark), typeof(StepBenchmark)];
+if (GpuBenchmark.Device is not null)
+{
+    benchmarks.Add(typeof(GpuBenchmark));
+}
+else
+{
+    Console.WriteLine($"{nameof(GpuBenchmark)} is left out: {GpuBenchmark.WhyNone}");
+}
+
+BenchmarkSwitcher.FromTypes([.. benchmarks]).Run(args);
 return 0;

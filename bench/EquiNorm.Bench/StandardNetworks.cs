@@ -15,6 +15,20 @@ internal static class StandardNetworks
     public static GeneratedNetwork Create(string name, int seed = 1)
     {
         var generator = new NetworkGenerator(seed);
+        Declare(name, generator);
+        return generator.Finish();
+    }
+
+    /// <summary>A network without its elements, by name.</summary>
+    public static Network Shape(string name)
+    {
+        var generator = new NetworkGenerator(seed: 0);
+        Declare(name, generator);
+        return generator.Build();
+    }
+
+    private static void Declare(string name, NetworkGenerator generator)
+    {
         switch (name)
         {
             case "15x500":
@@ -38,8 +52,6 @@ internal static class StandardNetworks
             default:
                 throw new ArgumentException($"Unknown network '{name}'. Known: {string.Join(", ", Names)}.", nameof(name));
         }
-
-        return generator.Finish();
     }
 
     /// <summary>A chain of dense layers of the given widths.</summary>
@@ -165,9 +177,11 @@ internal sealed class NetworkGenerator(int seed)
 
     public void Output(ChannelAxis x) => _builder.Output(x);
 
+    public Network Build() => _builder.Build();
+
     public GeneratedNetwork Finish()
     {
-        var network = _builder.Build();
+        var network = Build();
         var scale = new double[network.ChannelCount];
         foreach (var group in network.Groups)
         {

@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.Text.Json;
+using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Commands;
 using EquiNorm.Cli.Json;
+using EquiNorm.Gpu.Cuda;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
 
@@ -14,13 +16,16 @@ internal static class CommandLine
     /// <param name="args">Arguments, without the program's name.</param>
     /// <param name="streams">Where it writes.</param>
     /// <param name="cancellation">Cancels it.</param>
-    public static int Run(string[] args, Streams streams, CancellationToken cancellation = default)
+    /// <param name="gpus">The GPUs; null for those of this machine.</param>
+    public static int Run(string[] args, Streams streams, CancellationToken cancellation = default, Gpus? gpus = null)
     {
+        gpus ??= Gpus.Installed;
         var root = new RootCommand("Equi-normalization of ONNX models: the equivalent network of smallest weight norm.")
         {
-            Rescale(streams, cancellation),
+            Rescale(streams, gpus, cancellation),
             Inspect(streams, cancellation),
             Verify(streams, cancellation),
+            Devices(streams, gpus),
         };
         var parsed = root.Parse(args);
         bool json = args.Contains("--json");
@@ -50,6 +55,7 @@ internal static class CommandLine
     {
         CliException e => (e.Code, e.Message),
         OnnxFormatException e => (ExitCode.InvalidModel, e.Message),
+        CudaException e => (ExitCode.Device, $"{e.Message} Nothing was written; --backend cpu does the same without a GPU."),
         OperationCanceledException => (ExitCode.Cancelled, "Cancelled. Nothing was written."),
         _ => null,
     };
@@ -65,7 +71,7 @@ internal static class CommandLine
         return code;
     }
 
-    private static Command Rescale(Streams streams, CancellationToken cancellation)
+    private static Command Rescale(Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         var input = new Argument<string>("IN.onnx") { Description = "The model." };
         var output = new Option<string?>("--output", "-o") { Description = "Where the rescaled model goes; may be the model itself.", HelpName = "OUT.onnx" };
@@ -78,12 +84,13 @@ internal static class CommandLine
         var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
         var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation, or keep it and rescale its parameters.", "fold|keep", Values.Normalization);
         var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
+        var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, threads, dryRun, json,
+            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, dryRun, json,
         };
         command.SetAction(p => (int)RescaleCommand.Run(
             new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
@@ -98,10 +105,11 @@ internal static class CommandLine
                 Penalty = p.GetValue(penalty)!,
                 Model = new OnnxOptions { Normalization = p.GetValue(normalization), SharedWeights = p.GetValue(shared) },
                 Freeze = p.GetValue(freeze) ?? [],
+                Backend = p.GetValue(backend)!,
                 Threads = p.GetValue(threads),
                 Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
             },
-            Format(p.GetValue(json)), streams, cancellation));
+            Format(p.GetValue(json)), streams, gpus, cancellation));
         return command;
     }
 
@@ -122,6 +130,14 @@ internal static class CommandLine
         var json = Json();
         var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first, second, json };
         command.SetAction(p => (int)VerifyCommand.Run(p.GetRequiredValue(first), p.GetRequiredValue(second), Format(p.GetValue(json)), streams, cancellation));
+        return command;
+    }
+
+    private static Command Devices(Streams streams, Gpus gpus)
+    {
+        var json = Json();
+        var command = new Command("devices", "Lists the GPUs, and says which of them can be used.") { json };
+        command.SetAction(p => (int)DevicesCommand.Run(Format(p.GetValue(json)), streams, gpus));
         return command;
     }
 

@@ -1,6 +1,6 @@
 namespace EquiNorm.Cli;
 
-/// <summary>What the process returns. On 2, 3, 5 and 130 nothing has been written.</summary>
+/// <summary>What the process returns. On 2, 3, 5, 6 and 130 nothing has been written.</summary>
 internal enum ExitCode
 {
     /// <summary>Converged; verify: the same; inspect: done.</summary>
@@ -20,6 +20,9 @@ internal enum ExitCode
 
     /// <summary>A weight holds a NaN or an infinity, or would after rescaling.</summary>
     NonFinite = 5,
+
+    /// <summary>The GPU that was asked for cannot be used, or it failed. The CPU can do the same work.</summary>
+    Device = 6,
 
     /// <summary>Cancelled by a signal.</summary>
     Cancelled = 130,

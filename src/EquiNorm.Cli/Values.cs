@@ -1,4 +1,5 @@
 using System.Globalization;
+using EquiNorm.Cli.Backends;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
 
@@ -21,6 +22,31 @@ internal static class Values
     /// <summary>0 (all processors) to 1024.</summary>
     public static bool Threads(string text, out int value) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value <= 1024;
+
+    /// <summary>auto, cpu, cuda, cuda:N, ilgpu, ilgpu:NAME.</summary>
+    public static bool Backend(string text, out BackendChoice value)
+    {
+        var (name, device) = text.Split(':', 2) is [var n, var d] ? (n, d) : (text, null);
+        value = new BackendChoice(name switch
+        {
+            "cpu" => BackendKind.Cpu,
+            "cuda" => BackendKind.Cuda,
+            "ilgpu" => BackendKind.Ilgpu,
+            _ => BackendKind.Auto,
+        });
+        if (device is null)
+        {
+            return name is "auto" or "cpu" or "cuda" or "ilgpu";
+        }
+
+        if (name == "cuda" && int.TryParse(device, NumberStyles.None, CultureInfo.InvariantCulture, out int index))
+        {
+            value = value with { Device = index };
+            return true;
+        }
+
+        return name == "ilgpu" && device.Length > 0;
+    }
 
     /// <summary>none, size, depth:C.</summary>
     public static bool Penalty(string text, out PenaltyChoice value)

@@ -9,7 +9,7 @@ public sealed class KernelId
         Index = index;
     }
 
-    /// <summary>The name of its entry.</summary>
+    /// <summary>Its name; that of its entry may have ILGPU's prefix.</summary>
     public string Name { get; }
 
     /// <summary>A small number of its own, for tables.</summary>

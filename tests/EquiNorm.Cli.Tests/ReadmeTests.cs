@@ -90,6 +90,7 @@ internal sealed class ReadmeTests
     [TestCase("rescale")]
     [TestCase("inspect")]
     [TestCase("verify")]
+    [TestCase("devices")]
     public void The_reference_lists_the_options(string command)
     {
         string line = Readme.Split("\n\n").First(p => p.Contains($"equinorm {command} ", StringComparison.Ordinal) && p.Contains("[--json]", StringComparison.Ordinal));

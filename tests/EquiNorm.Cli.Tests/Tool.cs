@@ -1,4 +1,5 @@
 using System.Text.Json;
+using EquiNorm.Cli.Backends;
 using EquiNorm.Testing;
 
 namespace EquiNorm.Cli.Tests;
@@ -18,11 +19,13 @@ internal static class Tool
 {
     public static ToolRun Run(params string[] args) => Run(100, args);
 
-    public static ToolRun Run(int width, string[] args, CancellationToken cancellation = default)
+    public static ToolRun Run(Gpus gpus, params string[] args) => Run(100, args, default, gpus);
+
+    public static ToolRun Run(int width, string[] args, CancellationToken cancellation = default, Gpus? gpus = null)
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        int code = CommandLine.Run(args, new Streams(output, error) { Width = width }, cancellation);
+        int code = CommandLine.Run(args, new Streams(output, error) { Width = width }, cancellation, gpus ?? BackendTests.NoDriver);
         return new ToolRun(code, output.ToString(), error.ToString());
     }
 

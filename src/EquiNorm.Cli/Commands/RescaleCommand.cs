@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
-using EquiNorm.Backends.Cpu;
+using EquiNorm.Backends;
+using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Json;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
@@ -14,15 +15,18 @@ namespace EquiNorm.Cli.Commands;
 internal static class RescaleCommand
 {
     /// <summary>Runs the command.</summary>
-    public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, CancellationToken cancellation)
+    public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         CheckOutput(request);
+
+        // Before the model is read: a GPU that is not there should be said at once.
+        using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
         var clock = Stopwatch.StartNew();
         using var model = OnnxModel.Open(request.Input);
         using var onnx = model.Analyze(request.Model);
         var opened = clock.Elapsed;
         long bytes = model.Length;
-        var outcome = Solve(request, onnx, streams, cancellation) with { Bytes = bytes };
+        var outcome = Solve(request, onnx, backend, streams, cancellation) with { Bytes = bytes };
         outcome = outcome with { Read = opened + outcome.Result.Timings.Read };
         if (outcome.Result.Scalings is not { } scalings)
         {
@@ -81,11 +85,11 @@ internal static class RescaleCommand
         }
     }
 
-    private static RescaleOutcome Solve(RescaleRequest request, OnnxNetwork onnx, Streams streams, CancellationToken cancellation)
+    private static RescaleOutcome Solve(
+        RescaleRequest request, OnnxNetwork onnx, IBackend backend, Streams streams, CancellationToken cancellation)
     {
         var network = Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
-        using var backend = new CpuBackend(request.Threads);
         using var progress = new ProgressLine(streams);
         var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
         var result = RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);

@@ -1,3 +1,4 @@
+using EquiNorm.Cli.Backends;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Solve;
@@ -31,6 +32,9 @@ internal sealed record RescaleRequest(string Input, string? Output, double Norm)
 
     /// <summary>Weights and groups to keep.</summary>
     public IReadOnlyList<string> Freeze { get; init; } = [];
+
+    /// <summary>Where the problem is solved.</summary>
+    public BackendChoice Backend { get; init; } = new(BackendKind.Auto);
 
     /// <summary>Threads; 0 for one per processor.</summary>
     public int Threads { get; init; }

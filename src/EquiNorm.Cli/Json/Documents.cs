@@ -137,12 +137,31 @@ internal sealed record VerifyDocument
     public double Seconds { get; init; }
 }
 
+/// <summary>equinorm devices.</summary>
+internal sealed record DevicesDocument
+{
+    /// <summary>The CUDA version of the driver; null without one.</summary>
+    public string? Driver { get; init; }
+
+    /// <summary>What `--backend auto` takes.</summary>
+    public required string Auto { get; init; }
+
+    /// <summary>Why there is no device; null if there is one.</summary>
+    public string? Reason { get; init; }
+
+    public required IReadOnlyList<DeviceDocument> Devices { get; init; }
+}
+
+internal sealed record DeviceDocument(
+    string Device, string Name, long MemoryBytes, string ComputeCapability, int Multiprocessors, bool Supported, string? Reason);
+
 /// <summary>Serialisers made at compile time: no reflection at startup.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, GenerationMode = JsonSourceGenerationMode.Serialization)]
 [JsonSerializable(typeof(FailureDocument))]
 [JsonSerializable(typeof(RescaleDocument))]
 [JsonSerializable(typeof(InspectDocument))]
 [JsonSerializable(typeof(VerifyDocument))]
+[JsonSerializable(typeof(DevicesDocument))]
 internal sealed partial class Documents : JsonSerializerContext;
 
 /// <summary>Numbers that JSON can hold.</summary>

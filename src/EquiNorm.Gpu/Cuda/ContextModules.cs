@@ -49,11 +49,12 @@ internal sealed unsafe class ContextModules(CudaDriver driver, object key)
             throw new ArgumentException($"The PTX of kernel '{kernel.Name}' does not end with a zero: the driver would read past its end.");
         }
 
+        var entry = PtxEntry.NameOf(kernel, image);
         var module = LoadModule(kernel, image);
         try
         {
             nint function;
-            fixed (byte* name = Encoding.ASCII.GetBytes(kernel.Name + "\0"))
+            fixed (byte* name = Encoding.ASCII.GetBytes(entry + "\0"))
             {
                 var result = driver.ModuleGetFunction(&function, module, name);
                 if (result == CudaResult.NotFound)
@@ -73,7 +74,7 @@ internal sealed unsafe class ContextModules(CudaDriver driver, object key)
 
             int most;
             driver.Check(driver.FuncGetAttribute(&most, FunctionAttribute.MaxThreadsPerBlock, function), "cuFuncGetAttribute");
-            var (bytes, alignment) = PtxEntry.Parameters(image, kernel.Name)
+            var (bytes, alignment) = PtxEntry.Parameters(image, entry)
                 ?? throw new CudaException(CudaErrorKind.InvalidPtx, $"The parameters of kernel '{kernel.Name}' cannot be read from its PTX.");
             return new LoadedKernel(kernel, module, function, most, bytes, (bytes + alignment - 1) / alignment * alignment);
         }

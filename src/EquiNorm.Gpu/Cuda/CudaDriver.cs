@@ -56,6 +56,7 @@ internal sealed unsafe class CudaDriver
     public readonly delegate* unmanaged<void*, CudaResult> MemFreeHost;
     public readonly delegate* unmanaged<ulong, void*, nuint, nint, CudaResult> MemcpyHtoDAsync;
     public readonly delegate* unmanaged<void*, ulong, nuint, nint, CudaResult> MemcpyDtoHAsync;
+    public readonly delegate* unmanaged<ulong, ulong, nuint, nint, CudaResult> MemcpyDtoDAsync;
     public readonly delegate* unmanaged<ulong, byte, nuint, nint, CudaResult> MemsetD8Async;
     public readonly delegate* unmanaged<nuint*, nuint*, CudaResult> MemGetInfo;
     public readonly delegate* unmanaged<void*, PointerAttribute, ulong, CudaResult> PointerGetAttribute;
@@ -122,6 +123,7 @@ internal sealed unsafe class CudaDriver
         MemFreeHost = (delegate* unmanaged<void*, CudaResult>)Entry("cuMemFreeHost");
         MemcpyHtoDAsync = (delegate* unmanaged<ulong, void*, nuint, nint, CudaResult>)Entry("cuMemcpyHtoDAsync_v2");
         MemcpyDtoHAsync = (delegate* unmanaged<void*, ulong, nuint, nint, CudaResult>)Entry("cuMemcpyDtoHAsync_v2");
+        MemcpyDtoDAsync = (delegate* unmanaged<ulong, ulong, nuint, nint, CudaResult>)Entry("cuMemcpyDtoDAsync_v2");
         MemsetD8Async = (delegate* unmanaged<ulong, byte, nuint, nint, CudaResult>)Entry("cuMemsetD8Async");
         MemGetInfo = (delegate* unmanaged<nuint*, nuint*, CudaResult>)Entry("cuMemGetInfo_v2");
         PointerGetAttribute = (delegate* unmanaged<void*, PointerAttribute, ulong, CudaResult>)Entry("cuPointerGetAttribute");

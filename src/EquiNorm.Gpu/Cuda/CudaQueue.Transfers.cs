@@ -99,6 +99,22 @@ public sealed unsafe partial class CudaQueue
         _copies++;
     }
 
+    /// <summary>Copies within the device, by the driver's own copy. The two ranges must not overlap. Can be captured.</summary>
+    /// <exception cref="CudaException">The copy cannot be made.</exception>
+    public void Copy(ulong source, ulong destination, long bytes)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        if (bytes == 0)
+        {
+            return;
+        }
+
+        using var scope = _context.Enter();
+        _driver.Check(_driver.MemcpyDtoDAsync(destination, source, (nuint)bytes, _stream), "cuMemcpyDtoDAsync_v2");
+        _copies++;
+    }
+
     private static void Empty(StagingRing ring, int buffer, Span<byte> destination)
     {
         if (!destination.IsEmpty)

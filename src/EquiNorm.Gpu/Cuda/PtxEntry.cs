@@ -11,6 +11,13 @@ namespace EquiNorm.Gpu.Cuda;
 /// </summary>
 internal static partial class PtxEntry
 {
+    // What ILGPU puts in front of a kernel's name.
+    private const string Prefix = "Kernel_";
+
+    /// <summary>The name of a kernel's entry in its PTX: its own, or with ILGPU's prefix.</summary>
+    public static string NameOf(KernelId kernel, ReadOnlySpan<byte> ptx) =>
+        Parameters(ptx, Prefix + kernel.Name) is null ? kernel.Name : Prefix + kernel.Name;
+
     /// <summary>Bytes from the first parameter to the end of the last, and the largest alignment of one.</summary>
     /// <returns>Null if the text does not declare the entry in a way that is understood here.</returns>
     public static (int Bytes, int Alignment)? Parameters(ReadOnlySpan<byte> ptx, string entry)

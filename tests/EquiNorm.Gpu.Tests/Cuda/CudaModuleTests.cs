@@ -166,13 +166,19 @@ internal sealed class CudaModuleTests : FakeCudaFixture
     [Test]
     public void The_kernels_are_of_the_version_that_messages_speak_of() => Assert.Multiple(() =>
     {
-        var assembly = typeof(KernelImages).Assembly;
-        foreach (var name in assembly.GetManifestResourceNames().Where(n => n.EndsWith(".ptx", StringComparison.Ordinal)))
+        foreach (var kernel in KernelCatalog.All)
         {
-            using var reader = new StreamReader(assembly.GetManifestResourceStream(name)!);
-            var text = Encoding.ASCII.GetBytes(reader.ReadToEnd());
-            Assert.That(PtxVersion.Declared(text), Is.EqualTo(PtxVersion.OfKernels), name);
-            Assert.That(PtxEntry.Parameters(text, Path.GetFileNameWithoutExtension(name)), Is.Not.Null, name);
+            var text = KernelImages.Ptx(kernel);
+            Assert.That(PtxVersion.Declared(text), Is.EqualTo(PtxVersion.OfKernels), kernel.Name);
+            Assert.That(PtxEntry.Parameters(text, PtxEntry.NameOf(kernel, text)), Is.Not.Null, kernel.Name);
         }
     });
+
+    [Test]
+    public void Every_kernel_that_ships_is_found_in_its_PTX()
+    {
+        using var queue = CudaQueue.OnDevice(Fake.Driver, 0, KernelImages.Ptx);
+        queue.Prepare(KernelCatalog.All);
+        Assert.That(Fake.ModulesLoaded, Is.EqualTo(KernelCatalog.All.Count));
+    }
 }

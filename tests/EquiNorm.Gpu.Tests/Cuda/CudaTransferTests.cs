@@ -28,6 +28,23 @@ internal sealed class CudaTransferTests : FakeCudaFixture
         Assert.That((back[0], back[^1]), Is.EqualTo(((byte)0, (byte)0)));
     }
 
+    [TestCase(0)]
+    [TestCase(1)]
+    [TestCase((64 << 10) + 1)]
+    public void What_is_copied_within_the_device_is_the_same(int size)
+    {
+        using var queue = OnDevice();
+        var bytes = RandomBytes(size);
+        var (first, second) = (queue.Allocate(size + 1), queue.Allocate(size + 1));
+        queue.Upload(bytes, first.Address);
+        var before = queue.Counters;
+        queue.Copy(first.Address, second.Address, size);
+        Assert.That(queue.Counters - before, Is.EqualTo(new QueueCounters(0, size > 0 ? 1 : 0, 0, 0)));
+        var back = new byte[size];
+        queue.Download(second.Address, back);
+        Assert.That(back, Is.EqualTo(bytes), TestSeeds.Repeat);
+    }
+
     [Test]
     public void Many_uploads_do_not_overwrite_each_other()
     {

@@ -45,6 +45,7 @@ internal sealed unsafe partial class FakeCuda
         "cuMemFreeHost" => (nint)(delegate* unmanaged<void*, CudaResult>)&MemFreeHost,
         "cuMemcpyHtoDAsync_v2" => (nint)(delegate* unmanaged<ulong, void*, nuint, nint, CudaResult>)&MemcpyHtoDAsync,
         "cuMemcpyDtoHAsync_v2" => (nint)(delegate* unmanaged<void*, ulong, nuint, nint, CudaResult>)&MemcpyDtoHAsync,
+        "cuMemcpyDtoDAsync_v2" => (nint)(delegate* unmanaged<ulong, ulong, nuint, nint, CudaResult>)&MemcpyDtoDAsync,
         "cuMemsetD8Async" => (nint)(delegate* unmanaged<ulong, byte, nuint, nint, CudaResult>)&MemsetD8Async,
         "cuMemGetInfo_v2" => (nint)(delegate* unmanaged<nuint*, nuint*, CudaResult>)&MemGetInfo,
         "cuPointerGetAttribute" => (nint)(delegate* unmanaged<void*, PointerAttribute, ulong, CudaResult>)&PointerGetAttribute,

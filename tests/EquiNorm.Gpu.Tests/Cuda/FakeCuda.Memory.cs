@@ -114,6 +114,23 @@ internal sealed unsafe partial class FakeCuda
     }
 
     [UnmanagedCallersOnly]
+    private static CudaResult MemcpyDtoDAsync(ulong destination, ulong source, nuint bytes, nint stream)
+    {
+        var fake = _active!;
+        var error = Begin("cuMemcpyDtoDAsync_v2");
+        return error != 0 ? error : fake.Put(stream, () =>
+        {
+            if (!fake.IsDeviceMemory(destination, (long)bytes) || !fake.IsDeviceMemory(source, (long)bytes))
+            {
+                return CudaResult.IllegalAddress;
+            }
+
+            Buffer.MemoryCopy((void*)source, (void*)destination, bytes, bytes);
+            return CudaResult.Success;
+        });
+    }
+
+    [UnmanagedCallersOnly]
     private static CudaResult MemsetD8Async(ulong destination, byte value, nuint bytes, nint stream)
     {
         var fake = _active!;

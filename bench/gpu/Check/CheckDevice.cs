@@ -1,0 +1,110 @@
+using EquiNorm.Gpu.Cuda;
+using EquiNorm.Gpu.Tests.Machine;
+using EquiNorm.PtxMachine;
+
+namespace EquiNorm.Gpu.Bench.Check;
+
+/// <summary>How large networks may be.</summary>
+internal enum CheckScale
+{
+    /// <summary>Some thousand elements: each instruction is interpreted.</summary>
+    Small,
+
+    /// <summary>Whatever fits.</summary>
+    Full,
+}
+
+/// <summary>What is checked: a GPU, or the PTX machine. Hands out queues, of which each begins with no memory of its own.</summary>
+internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQueue> open) : IDisposable
+{
+    private CudaQueue? _cuda;
+
+    /// <summary>What it is called.</summary>
+    public string Name => name;
+
+    /// <summary>How large networks may be.</summary>
+    public CheckScale Scale => scale;
+
+    /// <summary>The queue itself where it is a GPU's; null on the PTX machine, which captures nothing.</summary>
+    public CudaQueue? Cuda => _cuda;
+
+    /// <summary>A GPU. One queue serves all checks: a context takes half a second.</summary>
+    public static CheckDevice OfCuda(int index)
+    {
+        var cuda = CudaQueue.OnDevice(index);
+        return new CheckDevice(cuda.Name, CheckScale.Full, () => new WrappedQueue(cuda)) { _cuda = cuda };
+    }
+
+    /// <summary>The PTX machine; a new one for each queue, since its addresses are never used again.</summary>
+    public static CheckDevice OfMachine() => new(
+        "ptx machine",
+        CheckScale.Small,
+        () => new MachineQueue(new PtxDeviceOptions { Threads = Environment.ProcessorCount, Counting = false }));
+
+    /// <summary>A queue, to be disposed of.</summary>
+    public IDeviceQueue Open() => open();
+
+    /// <summary>A queue whose memory begins as 0xFF: NaN in every type, -1 in every counter.</summary>
+    public IDeviceQueue OpenPoisoned() => new WrappedQueue(open(), poisons: true, owns: true);
+
+    public void Dispose() => _cuda?.Dispose();
+}
+
+/// <summary>Another queue, with memory that is poisoned before anybody uses it, or with an owner of its own.</summary>
+internal sealed class WrappedQueue(IDeviceQueue inner, bool poisons = false, bool owns = false) : IDeviceQueue
+{
+    private static readonly byte[] Poison = CreatePoison();
+
+    /// <inheritdoc/>
+    public string Name => inner.Name;
+
+    /// <inheritdoc/>
+    public QueueCounters Counters => inner.Counters;
+
+    /// <inheritdoc/>
+    public DeviceMemory Allocate(long bytes)
+    {
+        var memory = inner.Allocate(bytes);
+        for (long done = 0; poisons && done < bytes; done += Poison.Length)
+        {
+            inner.Upload(Poison.AsSpan(0, (int)Math.Min(Poison.Length, bytes - done)), memory.Address + (ulong)done);
+        }
+
+        return memory;
+    }
+
+    /// <inheritdoc/>
+    public void Free(DeviceMemory memory) => inner.Free(memory);
+
+    /// <inheritdoc/>
+    public void Upload(ReadOnlySpan<byte> source, ulong destination) => inner.Upload(source, destination);
+
+    /// <inheritdoc/>
+    public void Download(ulong source, Span<byte> destination) => inner.Download(source, destination);
+
+    /// <inheritdoc/>
+    public void Clear(ulong destination, long bytes) => inner.Clear(destination, bytes);
+
+    /// <inheritdoc/>
+    public void Launch<TArguments>(KernelId kernel, int groups, int groupSize, in TArguments arguments)
+        where TArguments : unmanaged => inner.Launch(kernel, groups, groupSize, in arguments);
+
+    /// <inheritdoc/>
+    public void Synchronize() => inner.Synchronize();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        if (owns)
+        {
+            inner.Dispose();
+        }
+    }
+
+    private static byte[] CreatePoison()
+    {
+        var poison = new byte[1 << 22];
+        Array.Fill(poison, (byte)0xFF);
+        return poison;
+    }
+}
