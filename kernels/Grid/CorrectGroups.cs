@@ -43,7 +43,7 @@ public struct CoarseArguments
     /// <summary>Room for the matrix.</summary>
     public ArrayView<double> Matrix;
 
-    /// <summary>Room for the logarithms of norms, three for each term.</summary>
+    /// <summary>Room for the logarithms of norms, four for each term.</summary>
     public ArrayView<double> LogNorms;
 
     /// <summary>Receives log F before the correction, and the number of Newton steps.</summary>
@@ -92,7 +92,7 @@ public static class CorrectGroups
         int thread = Group.IdxX;
         bool frozen = a.Condition.Length > 0 && a.Condition[0] != 0;
         int terms = frozen ? 3 * a.TermCount : a.TermCount;
-        ReadNorms(a, terms);
+        ReadNorms(a, terms, frozen);
         best[thread] = 0.0;
         Group.Barrier();
 
@@ -140,36 +140,49 @@ public static class CorrectGroups
         }
     }
 
-    // log N of every term, a warp for each: its threads add up the norms of tiles in a fixed order.
-    private static void ReadNorms(CoarseArguments a, int terms)
+    // log N of every term, a warp for each: its threads add up the norms of tiles in a fixed order. Behind them what no unknown changes:
+    // what lies between two frozen channels, or between a channel and itself.
+    private static void ReadNorms(CoarseArguments a, int terms, bool frozen)
     {
         int lane = Group.IdxX & 31;
-        for (int n = Group.IdxX >> 5; n < terms; n += Group.DimX >> 5)
+        int constants = frozen || a.SelfEnergies.Length > 0 ? a.TermCount : 0;
+        for (int n = Group.IdxX >> 5; n < terms + constants; n += Group.DimX >> 5)
         {
-            int set = n / a.TermCount;
-            var term = a.Terms[n - set * a.TermCount];
+            bool isConstant = n >= terms;
+            int set = isConstant ? 3 : n / a.TermCount;
+            int t = isConstant ? n - terms : n - set * a.TermCount;
+            var term = a.Terms[t];
             double sum = 0.0;
             for (int i = lane; i < term.TileCount; i += 32)
             {
-                sum += a.Norms[(long)set * a.NormStride + term.Tiles + i];
+                if (!isConstant || frozen)
+                {
+                    sum += a.Norms[(long)set * a.NormStride + term.Tiles + i];
+                }
+
+                if (isConstant && a.SelfEnergies.Length > 0)
+                {
+                    sum += a.SelfEnergies[term.Tiles + i];
+                }
             }
 
             sum = WarpSums.Within(sum, 32);
             if (lane == 0)
             {
                 // Frozen channels stand outside the reference of their group.
-                double reference = (set == 2 ? 0.0 : a.References[term.OutputGroup]) - (set == 1 ? 0.0 : a.References[term.InputGroup]);
+                double reference = (set >= 2 ? 0.0 : a.References[term.OutputGroup]) - (set == 1 || set == 3 ? 0.0 : a.References[term.InputGroup]);
                 a.LogNorms[n] = Transcendental.Log(sum) + a.LogScales[term.Weight] + reference;
             }
         }
     }
 
-    // log F, with what no unknown changes; false if it is not finite.
+    // log F; false if it is not finite.
     private static bool Describe(CoarseArguments a, int terms, bool frozen, ArrayView<double> scratch, out double logObjective)
     {
+        int all = terms + (frozen || a.SelfEnergies.Length > 0 ? a.TermCount : 0);
         double highest = -Infinity;
         bool finite = true;
-        for (int n = Group.IdxX; n < terms; n += Group.DimX)
+        for (int n = Group.IdxX; n < all; n += Group.DimX)
         {
             double log = a.LogNorms[n];
             finite &= log <= Largest;
@@ -179,43 +192,15 @@ public static class CorrectGroups
         highest = GroupSums.Max(highest, scratch);
         double scale = highest > -Largest && highest <= Largest ? highest : 0.0;
         double total = 0.0;
-        for (int n = Group.IdxX; n < terms; n += Group.DimX)
+        for (int n = Group.IdxX; n < all; n += Group.DimX)
         {
             total += Transcendental.Exp(a.LogNorms[n] - scale);
         }
 
-        for (int t = Group.IdxX; t < a.TermCount; t += Group.DimX)
-        {
-            double constant = Constant(a, t, frozen);
-            finite &= constant <= Largest;
-            total += constant > 0.0 ? Transcendental.Exp(Transcendental.Log(constant) + a.LogScales[a.Terms[t].Weight] - scale) : 0.0;
-        }
-
-        double all = GroupSums.Sum(total, scratch);
+        total = GroupSums.Sum(total, scratch);
         double bad = GroupSums.Sum(finite ? 0.0 : 1.0, scratch);
-        logObjective = Transcendental.Log(all) + scale;
-        return bad == 0.0 && all <= Largest;
-    }
-
-    // What lies between two frozen channels, or between a channel and itself.
-    private static double Constant(CoarseArguments a, int t, bool frozen)
-    {
-        var term = a.Terms[t];
-        double sum = 0.0;
-        for (int i = 0; i < term.TileCount; i++)
-        {
-            if (frozen)
-            {
-                sum += a.Norms[3L * a.NormStride + term.Tiles + i];
-            }
-
-            if (a.SelfEnergies.Length > 0)
-            {
-                sum += a.SelfEnergies[term.Tiles + i];
-            }
-        }
-
-        return sum;
+        logObjective = Transcendental.Log(total) + scale;
+        return bad == 0.0;
     }
 
     // Norms relative to the largest that an unknown changes; those that none changes leave the problem.

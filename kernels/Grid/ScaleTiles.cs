@@ -31,7 +31,7 @@ public struct ScaleArguments<TScalar, TQuad>
     /// <summary>Receives what left the range; empty if nobody asks.</summary>
     public ArrayView<ScaleCounts> Counts;
 
-    /// <summary>If not empty: nothing is done unless its word is zero.</summary>
+    /// <summary>If not empty: nothing is done unless its words are zero.</summary>
     public ArrayView<int> Status;
 }
 
@@ -49,7 +49,7 @@ internal static class ScaleTiles<TElement, TScalar, TQuad>
     public static void Run(ScaleArguments<TScalar, TQuad> a)
     {
         var warpCounts = SharedMemory.Allocate<int>(2 * Warps);
-        if (a.Status.Length > 0 && a.Status[0] != 0)
+        if (a.Status.Length > 0 && (a.Status[0] != 0 || a.Status[a.Status.Length - 1] != 0))
         {
             return;
         }

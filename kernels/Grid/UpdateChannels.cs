@@ -46,8 +46,14 @@ public struct UpdateArguments
     /// <summary>If not empty: nothing is done unless its word is zero.</summary>
     public ArrayView<int> Status;
 
+    /// <summary>If not empty: its word becomes 1 if some |log d| is larger than <see cref="LargestLogFactor"/>.</summary>
+    public ArrayView<int> Steep;
+
     /// <summary>p.</summary>
     public double Norm;
+
+    /// <summary>Beyond it products of factors leave the range of float64.</summary>
+    public double LargestLogFactor;
 
     /// <summary>1 to update, 0 to measure the residual only.</summary>
     public int Updates;
@@ -202,7 +208,13 @@ public static class UpdateChannels
         highest = Math.Max(highest, v);
         if (a.Gains.Length > 0)
         {
-            double gain = Transcendental.Exp(value / a.Norm);
+            double logFactor = value / a.Norm;
+            if (Math.Abs(logFactor) > a.LargestLogFactor)
+            {
+                Atomic.Max(ref a.Steep[0], 1);
+            }
+
+            double gain = Transcendental.Exp(logFactor);
             a.Gains[channel] = gain;
             a.InverseGains[channel] = 1.0 / gain;
         }

@@ -32,12 +32,8 @@ public struct ChannelSums
     /// <param name="sign">-1 for sources, +1 for sinks: how the reference of the other side enters.</param>
     public readonly double Log(int first, int count, int channel, int place, double sign)
     {
+        // In units of exp(highest), where highest is the largest scale of a term that adds something to this channel.
         double highest = -1.0 / 0.0;
-        for (int n = first; n < first + count; n++)
-        {
-            highest = Math.Max(highest, Scale(Terms[n], sign));
-        }
-
         double total = 0.0;
         for (int n = first; n < first + count; n++)
         {
@@ -48,29 +44,43 @@ public struct ChannelSums
                 continue;
             }
 
-            double sum = 0.0;
-            int at = term.Sums + position;
-            int part = 0;
-            for (; part + 4 <= term.Parts; part += 4)
+            double sum = AddParts(term, position);
+            if (sum > 0.0)
             {
-                double s0 = Sums[at];
-                double s1 = Sums[at + term.PartStride];
-                double s2 = Sums[at + 2 * term.PartStride];
-                double s3 = Sums[at + 3 * term.PartStride];
-                sum += s0 + s1 + (s2 + s3);
-                at += 4 * term.PartStride;
+                double scale = Scale(term, sign);
+                bool isHigher = scale > highest;
+                double larger = isHigher ? scale : highest;
+                double ratio = Transcendental.Exp((isHigher ? highest : scale) - larger);
+                total = isHigher ? total * ratio + sum : total + sum * ratio;
+                highest = larger;
             }
-
-            for (; part < term.Parts; part++)
-            {
-                sum += Sums[at];
-                at += term.PartStride;
-            }
-
-            total += count == 1 ? sum : sum * Transcendental.Exp(Scale(term, sign) - highest);
         }
 
-        return Transcendental.Log(total) + highest;
+        return Transcendental.Log(total) + (total > 0.0 ? highest : 0.0);
+    }
+
+    private readonly double AddParts(in SumTerm term, int position)
+    {
+        double sum = 0.0;
+        long at = term.Sums + position;
+        int part = 0;
+        for (; part + 4 <= term.Parts; part += 4)
+        {
+            double s0 = Sums[at];
+            double s1 = Sums[at + term.PartStride];
+            double s2 = Sums[at + 2L * term.PartStride];
+            double s3 = Sums[at + 3L * term.PartStride];
+            sum += s0 + s1 + (s2 + s3);
+            at += 4L * term.PartStride;
+        }
+
+        for (; part < term.Parts; part++)
+        {
+            sum += Sums[at];
+            at += term.PartStride;
+        }
+
+        return sum;
     }
 
     private readonly bool Counts(in SumTerm term) => term.FarGroup >= 0 || Condition.Length == 0 || Condition[0] != 0;

@@ -66,7 +66,9 @@ internal static class Arguments
         Totals = space.View(p.Totals),
         Reports = space.View(p.Reports),
         Status = space.View(p.Status),
+        Steep = space.View(p.Steep),
         Norm = p.Norm,
+        LargestLogFactor = p.LargestLogFactor,
         Updates = p.Updates,
         ChannelCount = p.ChannelCount,
     };

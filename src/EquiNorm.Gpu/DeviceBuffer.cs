@@ -7,6 +7,8 @@ namespace EquiNorm.Gpu;
 internal sealed unsafe class DeviceBuffer<T> : IDisposable
     where T : unmanaged
 {
+    private const long PartLength = 1 << 28;
+
     private readonly IDeviceQueue _queue;
     private DeviceMemory _memory;
 
@@ -22,7 +24,18 @@ internal sealed unsafe class DeviceBuffer<T> : IDisposable
     }
 
     public DeviceBuffer(IDeviceQueue queue, ReadOnlySpan<T> contents)
-        : this(queue, contents.Length) => Upload(contents);
+        : this(queue, contents.Length)
+    {
+        try
+        {
+            Upload(contents);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
 
     /// <summary>Number of elements.</summary>
     public long Length { get; }
@@ -39,6 +52,24 @@ internal sealed unsafe class DeviceBuffer<T> : IDisposable
         {
             Check(start, source.Length);
             _queue.Upload(MemoryMarshal.AsBytes(source), _memory.Address + (ulong)(start * sizeof(T)));
+        }
+    }
+
+    /// <summary>Copies all of it from memory of the host, in parts that a span can hold.</summary>
+    public void UploadFrom(nint address)
+    {
+        for (long start = 0; start < Length; start += PartLength)
+        {
+            Upload(new ReadOnlySpan<T>((T*)address + start, (int)Math.Min(PartLength, Length - start)), start);
+        }
+    }
+
+    /// <summary>Copies all of it to memory of the host.</summary>
+    public void DownloadTo(nint address)
+    {
+        for (long start = 0; start < Length; start += PartLength)
+        {
+            Download(new Span<T>((T*)address + start, (int)Math.Min(PartLength, Length - start)), start);
         }
     }
 

@@ -28,6 +28,11 @@ public interface IDeviceQueue : IDisposable
     /// <summary>Waits for all that was asked for before, and copies to the host.</summary>
     void Download(ulong source, Span<byte> destination);
 
+    /// <summary>Throws if kernels of this queue cannot reach an address; a queue that cannot tell does nothing.</summary>
+    void RequireReachable(ulong address)
+    {
+    }
+
     /// <summary>Sets bytes to zero.</summary>
     void Clear(ulong destination, long bytes);
 

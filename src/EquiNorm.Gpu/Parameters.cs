@@ -56,7 +56,9 @@ internal struct UpdateParameters
     public DeviceView<double> Totals;
     public DeviceView<ChunkReport> Reports;
     public DeviceView<int> Status;
+    public DeviceView<int> Steep;
     public double Norm;
+    public double LargestLogFactor;
     public int Updates;
     public int ChannelCount;
 }

@@ -7,6 +7,9 @@ namespace EquiNorm.Gpu.Layout;
 /// <summary>Cuts a tensor into tiles that are scaled.</summary>
 internal static class ScaleLayout
 {
+    // Beyond it the kernel's division by float32 is not exact.
+    private const long LongestRow = 1 << 20;
+
     /// <summary>The tiles of one tensor.</summary>
     /// <param name="weight">Its layout.</param>
     /// <param name="type">How the elements are stored: the weight's type, or a companion's.</param>
@@ -48,7 +51,7 @@ internal static class ScaleLayout
                         Counts = tiles.Count,
                         Power = power,
                     };
-                    tiles.Add(Shape(tile, size, matrix.HasContiguousRows, rowsAreOutputs, matrix.IsDiagonal));
+                    tiles.Add(Shape(tile, size, matrix.HasContiguousRows && (long)tile.Columns * tile.Kernel < LongestRow, rowsAreOutputs, matrix.IsDiagonal));
                 }
             }
         }

@@ -25,8 +25,8 @@ internal sealed class ChannelState : IDisposable
     private bool _outputsKnown;
     private bool _inputsKnown;
 
-    // Sets of factors that follow the first: for probes, and for frozen channels.
-    public const int Sets = 3;
+    /// <summary>Sets of factors: x and 1/x, those of the last probes on each axis, those of frozen channels.</summary>
+    public const int Sets = 4;
 
     public ChannelState(RescalingPlan plan, IDeviceQueue queue)
     {
@@ -182,19 +182,39 @@ internal sealed class ChannelState : IDisposable
         }
     }
 
-    /// <summary>Moves the middle of v into the reference wherever it has drifted far.</summary>
+    /// <summary>Moves the middle of v into the reference of every group that has drifted far.</summary>
+    /// <param name="ranges">Ranges of v by chunk; those of a pair are those of both its groups together.</param>
     public void Recentre(ReadOnlySpan<(int Group, double Lowest, double Highest)> ranges)
     {
-        var needed = false;
+        // A group far from its reference has some v that is far: groups with none need no look at all.
+        var suspicious = false;
         foreach (var (_, lowest, highest) in ranges)
         {
-            needed |= lowest <= highest && Math.Abs((lowest + highest) / 2) > KernelPolicy.RecentreBeyond;
+            suspicious |= lowest <= highest && Math.Max(Math.Abs(lowest), Math.Abs(highest)) > KernelPolicy.RecentreBeyond;
         }
 
-        if (needed)
+        if (!suspicious)
         {
-            ReadLogs();
-            CommitAll();
+            return;
+        }
+
+        ReadLogs();
+        var moved = false;
+        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            var (low, high) = Range(group);
+            if (low <= high && Math.Abs((low + high) / 2) > KernelPolicy.RecentreBeyond)
+            {
+                _ = Factors(Axis.Output);
+                _ = Factors(Axis.Input);
+                Commit(group);
+                moved = true;
+            }
+        }
+
+        if (moved)
+        {
+            Publish();
         }
     }
 
@@ -230,29 +250,43 @@ internal sealed class ChannelState : IDisposable
         Array.Fill(_hostInputs, 1.0);
         foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
         {
-            var first = group.Group.FirstChannel;
-            var end = first + group.Group.Count;
-            var (low, high) = (double.PositiveInfinity, double.NegativeInfinity);
-            for (var c = first; c < end; c++)
-            {
-                if (_live[c] != 0)
-                {
-                    low = Math.Min(low, _hostLogs[c]);
-                    high = Math.Max(high, _hostLogs[c]);
-                }
-            }
+            Commit(group);
+        }
 
-            _versions[group.Group.Index]++;
-            var centre = low <= high ? (low + high) / 2 : 0;
-            _references[group.Group.Index] += centre;
-            for (var c = first; c < end; c++)
+        Publish();
+    }
+
+    private void Commit(PlannedGroup group)
+    {
+        var (low, high) = Range(group);
+        var centre = low <= high ? (low + high) / 2 : 0;
+        _versions[group.Group.Index]++;
+        _references[group.Group.Index] += centre;
+        for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+        {
+            _hostLogs[c] = _live[c] != 0 ? _hostLogs[c] - centre : 0;
+            _hostOutputs[c] = _live[c] != 0 ? Math.Exp(_hostLogs[c]) : 0;
+            _hostInputs[c] = _live[c] != 0 ? 1 / _hostOutputs[c] : 0;
+        }
+    }
+
+    private (double Low, double High) Range(PlannedGroup group)
+    {
+        var (low, high) = (double.PositiveInfinity, double.NegativeInfinity);
+        for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+        {
+            if (_live[c] != 0)
             {
-                _hostLogs[c] = _live[c] != 0 ? _hostLogs[c] - centre : 0;
-                _hostOutputs[c] = _live[c] != 0 ? Math.Exp(_hostLogs[c]) : 0;
-                _hostInputs[c] = _live[c] != 0 ? 1 / _hostOutputs[c] : 0;
+                low = Math.Min(low, _hostLogs[c]);
+                high = Math.Max(high, _hostLogs[c]);
             }
         }
 
+        return (low, high);
+    }
+
+    private void Publish()
+    {
         _logs.Upload(_hostLogs);
         _outputs.Upload(_hostOutputs);
         _inputs.Upload(_hostInputs);

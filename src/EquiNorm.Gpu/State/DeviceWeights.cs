@@ -4,7 +4,7 @@ using EquiNorm.Plan;
 namespace EquiNorm.Gpu.State;
 
 /// <summary>Where the elements of a plan's weights are on the device: the caller's tensors, or copies of tensors of the host.</summary>
-internal sealed unsafe class DeviceWeights : IDisposable
+internal sealed class DeviceWeights : IDisposable
 {
     private readonly RescalingPlan _plan;
     private readonly NetworkTensors _tensors;
@@ -18,6 +18,11 @@ internal sealed unsafe class DeviceWeights : IDisposable
         // All tensors are looked up before memory is taken, so that a missing one costs nothing.
         foreach (var weight in plan.Weights)
         {
+            if (location == TensorLocation.Device)
+            {
+                queue.RequireReachable((ulong)tensors[weight.Weight.Index].Address);
+            }
+
             CheckAlignment(weight.Weight.Name, weight.Weight.ElementType, Reach(tensors[weight.Weight.Index], location));
         }
 
@@ -50,7 +55,7 @@ internal sealed unsafe class DeviceWeights : IDisposable
         {
             if (_copies[t] is { } copy)
             {
-                copy.Upload(new ReadOnlySpan<byte>((void*)_tensors[_plan.Weights[t].Weight.Index].Address, checked((int)copy.Length)));
+                copy.UploadFrom(_tensors[_plan.Weights[t].Weight.Index].Address);
             }
         }
     }

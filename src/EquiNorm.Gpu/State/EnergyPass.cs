@@ -62,6 +62,9 @@ internal sealed class EnergyPass : IDisposable
 
     public DeviceView<double> Energies => _energies?.View ?? default;
 
+    /// <summary>Whether the energies of a weight are stored.</summary>
+    public bool Holds(int weight) => _holdsEnergies && _layout.Weights[weight].StoresEnergies;
+
     /// <summary>log lambda of each weight, less the prescale of its energies.</summary>
     public double LogScale(int weight) => _prescales.LogScale(weight);
 

@@ -7,7 +7,7 @@ using EquiNorm.Problem;
 namespace EquiNorm.Gpu.State;
 
 /// <summary>Multiplies the elements of one weight by their factors on the device.</summary>
-internal sealed unsafe class GpuScaler : WeightScaler
+internal sealed class GpuScaler : WeightScaler
 {
     private readonly IDeviceQueue _queue;
     private readonly TensorLocation _location;
@@ -45,20 +45,20 @@ internal sealed unsafe class GpuScaler : WeightScaler
         }
 
         // Elements between those of a strided view keep what the destination has there.
-        var bytes = checked((int)(Weight.Layout.RequiredElements * Weight.ElementType.ByteSize()));
+        var bytes = Weight.Layout.RequiredElements * Weight.ElementType.ByteSize();
         using var copy = new DeviceBuffer<byte>(_queue, bytes);
-        copy.Upload(new ReadOnlySpan<byte>((void*)source.Address, bytes));
+        copy.UploadFrom(source.Address);
         if (source.Address == destination.Address)
         {
             var inPlace = Run(copy.View.Address, copy.View.Address);
-            copy.Download(new Span<byte>((void*)destination.Address, bytes));
+            copy.DownloadTo(destination.Address);
             return inPlace;
         }
 
         using var target = new DeviceBuffer<byte>(_queue, bytes);
-        target.Upload(new ReadOnlySpan<byte>((void*)destination.Address, bytes));
+        target.UploadFrom(destination.Address);
         var report = Run(copy.View.Address, target.View.Address);
-        target.Download(new Span<byte>((void*)destination.Address, bytes));
+        target.DownloadTo(destination.Address);
         return report;
     }
 

@@ -11,10 +11,10 @@ namespace EquiNorm.Gpu.State;
 /// </summary>
 internal sealed class GpuState : RescalingState
 {
-    // The sets of sums: valid ones, the last probe, sums over frozen channels.
+    // The sets of sums: valid ones, the last probes on each axis, sums over frozen channels.
     private const int Probed = 1;
-    private const int Frozen = 2;
-    private const int Sets = 3;
+    private const int Frozen = 3;
+    private const int Sets = ChannelState.Sets;
 
     private readonly IDeviceQueue _queue;
     private readonly DeviceLayout _layout;
@@ -25,6 +25,7 @@ internal sealed class GpuState : RescalingState
     private readonly UpdateLauncher _update;
     private readonly BlockStamps _stamps;
     private readonly List<IDisposable> _owned = [];
+    private readonly double[] _weighted;
     private double[]?[][]? _fixed;
     private long _edgesRead;
     private bool _disposed;
@@ -47,6 +48,7 @@ internal sealed class GpuState : RescalingState
             throw;
         }
 
+        _weighted = new double[plan.Problem.Network.ChannelCount];
         _host = new HostSums(_layout, _pass, Sets);
         _stamps = new BlockStamps(_layout, _channels);
     }
@@ -63,7 +65,7 @@ internal sealed class GpuState : RescalingState
         _channels.Reset(logFactors);
         _update.UseFixedSums(0);
         _pass.Load(use);
-        _edgesRead += Plan.Edges;
+        _edgesRead += Plan.Weights.Where(w => !_pass.Holds(w.Index)).Sum(w => w.Weight.Layout.Edges);
         _host.Invalidate(0, 0, Plan.Weights.Count);
         _stamps.StampAll();
         return _host.FirstNonFinite();
@@ -160,21 +162,30 @@ internal sealed class GpuState : RescalingState
 
             // Sums on the output axis run over input channels.
             var far = axis == Axis.Output ? Axis.Input : Axis.Output;
+            var set = Probed + (int)axis;
             var factors = Factors(far);
-            var weighted = new double[factors.Length];
-            for (var c = 0; c < weighted.Length; c++)
+            for (var c = 0; c < factors.Length; c++)
             {
-                weighted[c] = factors[c] * weights[c];
+                _weighted[c] = factors[c] * weights[c];
             }
 
-            _channels.WriteSet(Probed, weighted, weighted);
+            _channels.WriteSet(set, _weighted, _weighted);
+
+            // One pass over a weight gives all its sums.
+            var last = -1;
             foreach (var sum in sums)
             {
+                if (sum.Axis == axis && sum.Weight != last)
+                {
+                    last = sum.Weight;
+                    _pass.Run(sum.Weight, sum.Weight + 1, set);
+                    _edgesRead += Plan.Weights[sum.Weight].Weight.Layout.Edges;
+                    _host.ForgetParts(set, sum.Weight);
+                }
+
                 if (sum.Axis == axis)
                 {
-                    _pass.Run(sum.Weight, sum.Weight + 1, Probed);
-                    _edgesRead += Plan.Weights[sum.Weight].Weight.Layout.Edges;
-                    _host.Invalidate(Probed, sum.Weight, sum.Weight + 1, axis);
+                    _host.Fetch(set, sum);
                 }
             }
         }
@@ -182,7 +193,7 @@ internal sealed class GpuState : RescalingState
 
     public override ReadOnlySpan<double> Sums(SumRef sum) => _host.Get(0, sum);
 
-    public override ReadOnlySpan<double> ProbeSums(SumRef sum) => _host.Get(Probed, sum);
+    public override ReadOnlySpan<double> ProbeSums(SumRef sum) => _host.Get(Probed + (int)sum.Axis, sum);
 
     public override ReadOnlySpan<double> FixedSums(int weight, Axis axis) => _fixed?[(int)axis][weight];
 

@@ -53,8 +53,7 @@ internal sealed class HostSums
         _normsKnown &= set != 0;
     }
 
-    /// <summary>The sums of weights [first, end) on one axis have changed; those on the other are of no interest.</summary>
-    public void Invalidate(int set, int first, int end, Axis axis)
+    private void Invalidate(int set, int first, int end, Axis axis)
     {
         for (var t = first; t < end; t++)
         {
@@ -76,6 +75,16 @@ internal sealed class HostSums
         }
 
         return vector;
+    }
+
+    /// <summary>The partial sums of a weight have changed on the device; vectors that were made of them stay as they are.</summary>
+    public void ForgetParts(int set, int weight) => _partsKnown[set][weight] = false;
+
+    /// <summary>Makes a vector anew from the partial sums as they are now.</summary>
+    public void Fetch(int set, SumRef sum)
+    {
+        _vectorsKnown[set][(int)sum.Axis][sum.Weight][sum.Segment] = false;
+        _ = Get(set, sum);
     }
 
     /// <summary>The norm of a block, of the first set.</summary>

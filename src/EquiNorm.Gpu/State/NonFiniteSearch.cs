@@ -8,24 +8,30 @@ internal static class NonFiniteSearch
     // Elements are fetched in parts of this many bytes.
     private const int PartBytes = 1 << 22;
 
-    /// <summary>Index (output, input, kernel position) of the first element that is not finite.</summary>
+    /// <summary>Index (output, input, kernel position) of the first element in memory that is not finite.</summary>
     public static (int Output, int Input, int Kernel, double Value)? Find(Weight weight, ulong address, IDeviceQueue queue)
     {
         var layout = weight.Layout;
         var reader = new PartReader(queue, address, weight.ElementType, layout.RequiredElements);
+
+        // In the order of memory, so that each part is fetched once.
+        (int Extent, long Stride, int Axis)[] axes =
+            [(layout.OutputsPerGroup, layout.OutputStride, 0), (layout.InputsPerGroup, layout.InputStride, 1), (layout.Kernel, layout.KernelStride, 2)];
+        axes = [.. axes.OrderByDescending(a => a.Extent > 1 ? a.Stride : long.MaxValue)];
+        Span<int> index = stackalloc int[3];
         for (var g = 0; g < layout.Groups; g++)
         {
-            for (var o = 0; o < layout.OutputsPerGroup; o++)
+            for (var a = 0; a < axes[0].Extent; a++)
             {
-                for (var i = 0; i < layout.InputsPerGroup; i++)
+                for (var b = 0; b < axes[1].Extent; b++)
                 {
-                    for (var k = 0; k < layout.Kernel; k++)
+                    for (var c = 0; c < axes[2].Extent; c++)
                     {
-                        var at = layout.Offset + g * layout.GroupStride + o * layout.OutputStride + i * layout.InputStride + k * layout.KernelStride;
-                        var value = reader[at];
+                        var value = reader[layout.Offset + g * layout.GroupStride + a * axes[0].Stride + b * axes[1].Stride + c * axes[2].Stride];
                         if (!double.IsFinite(value))
                         {
-                            return (g * layout.OutputsPerGroup + o, i, k, value);
+                            (index[axes[0].Axis], index[axes[1].Axis], index[axes[2].Axis]) = (a, b, c);
+                            return (g * layout.OutputsPerGroup + index[0], index[1], index[2], value);
                         }
                     }
                 }

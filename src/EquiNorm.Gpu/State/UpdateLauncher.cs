@@ -90,7 +90,12 @@ internal sealed class UpdateLauncher : IDisposable
             return known;
         }
 
-        known?.Dispose();
+        if (known is not null)
+        {
+            _tables.Remove(key);
+            known.Dispose();
+        }
+
         return _tables[key] = new Tables(units.ToArray(), new UpdateTables(_layout, units, _fixedSums, _fixedSums), _queue);
     }
 

@@ -20,6 +20,9 @@ namespace EquiNorm.Gpu.Step;
 /// </remarks>
 public sealed class GpuStepper : IDisposable
 {
+    // exp(300) = 1e130: products of two such factors are still in range.
+    private const double LargestLogFactor = 300;
+
     // Live and frozen channels make four combinations of what is summed.
     private const int Sets = 4;
 
@@ -62,6 +65,7 @@ public sealed class GpuStepper : IDisposable
             throw new NetworkException($"Weight '{scaled.Name}' has an output scale: fold it into the elements before stepping.");
         }
 
+        StepCompanion[] moving = [.. companions ?? []];
         _plan = RescalingPlan.Create(problem);
         _queue = queue;
         _layout = new DeviceLayout(_plan);
@@ -81,9 +85,9 @@ public sealed class GpuStepper : IDisposable
             // Where weights are not finite a step writes no reports.
             _reports.Clear();
             _coarseReport.Clear();
-            PrepareSums(tensors, update);
+            PrepareSums(tensors, update, moving);
             _scales = Own(new StepScales(
-                problem.Network, tensors, [.. companions ?? []], _gains.View, _inverseGains.View, _sums.Count > 0 ? _control.Status : default, queue));
+                problem.Network, tensors, moving, _gains.View, _inverseGains.View, _sums.Count > 0 ? _control.Refusals : default, queue));
         }
         catch
         {
@@ -94,6 +98,10 @@ public sealed class GpuStepper : IDisposable
 
     /// <summary>Kernels that a step launches.</summary>
     public int LaunchesPerStep => (_chunks > 0 ? 2 * _sums.Count + 2 : _sums.Count) + (_sums.Count > 0 ? 1 : 0) + _scales.Launches;
+
+    /// <summary>The kernels that a step launches, to be loaded before a step is captured.</summary>
+    public IEnumerable<KernelId> Kernels => [.. _sums.Select(s => s.Kernel), .. _scales.Kernels,
+        KernelCatalog.FindDeadChannels, KernelCatalog.CorrectGroups, KernelCatalog.UpdateChannels];
 
     /// <summary>Whether whole groups are corrected.</summary>
     public bool CorrectsGroups => _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
@@ -142,16 +150,18 @@ public sealed class GpuStepper : IDisposable
         _coarseReport.Download(objective);
         var live = new int[_live.Length];
         _live.Download(live);
-        var finite = _sums.Count == 0 || _control.ReadStatus() == 0;
+        var (notFinite, steep) = _sums.Count == 0 ? default : _control.ReadRefusals();
+        var finite = !notFinite;
         var frozen = 0;
         foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
         {
             frozen += live.AsSpan(group.Group.FirstChannel, group.Group.Count).Count(0);
         }
 
-        var (overflowed, underflowed) = finite ? _scales.ReadCounts() : default;
+        var (overflowed, underflowed) = finite && !steep ? _scales.ReadCounts() : default;
         return new GpuStepReport(
             finite,
+            !steep,
             Math.Exp(objective[0]),
             finite ? reports.Select(r => r.Residual).DefaultIfEmpty().Max() : double.NaN,
             frozen,
@@ -159,10 +169,15 @@ public sealed class GpuStepper : IDisposable
             underflowed);
     }
 
-    /// <summary>Waits for the last step, and returns the factors that it applied.</summary>
+    /// <summary>Waits for the last step, and returns the factors that it applied: 1 if it wrote nothing.</summary>
     public Scalings ReadScalings()
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_sums.Count > 0 && _control.ReadRefusals() != default)
+        {
+            return Scalings.Identity(_plan.Problem.Network);
+        }
+
         var gains = new double[_gains.Length];
         _gains.Download(gains);
         for (var c = 0; c < gains.Length; c++)
@@ -205,13 +220,19 @@ public sealed class GpuStepper : IDisposable
         return live;
     }
 
-    private void PrepareSums(NetworkTensors tensors, UpdateTables update)
+    private void PrepareSums(NetworkTensors tensors, UpdateTables update, StepCompanion[] companions)
     {
         var problem = _plan.Problem;
         var channels = problem.Network.ChannelCount;
         var weights = Own(new DeviceWeights(_plan, tensors, TensorLocation.Device, _queue));
         var prescales = Own(new Prescales(_layout, weights, _queue));
         prescales.Choose();
+        if (_plan.Weights.FirstOrDefault(w => prescales.Factor(w.Index) != 1) is { } extreme)
+        {
+            throw new NetworkException(
+                $"Weight '{extreme.Weight.Name}': its magnitudes to the power {problem.Norm} would leave the range of float64 in a step. Solve once instead.");
+        }
+
         var formula = problem.Norm switch { 1 => PowerFormula.Absolute, 2 => PowerFormula.Square, _ => PowerFormula.Power };
         var sums = Own(new DeviceBuffer<double>(_queue, (long)_layout.SumCount * Sets));
         var norms = Own(new DeviceBuffer<double>(_queue, (long)_layout.NormCount * Sets));
@@ -254,7 +275,7 @@ public sealed class GpuStepper : IDisposable
                 NormStride = _layout.NormCount,
                 TileCount = tiles.Length,
             };
-            var kernel = KernelCatalog.Sum(table.Type != ElementType.Float64 && prescales.Any(table.Type) ? PowerFormula.Power : formula, table.Type);
+            var kernel = KernelCatalog.Sum(formula, table.Type);
             _sums.Add(new SumLaunch(kernel)
             {
                 First = first,
@@ -295,7 +316,9 @@ public sealed class GpuStepper : IDisposable
             ChannelCount = channels,
             Reports = _reports.View,
             Status = _control.Status,
+            Steep = _control.Steep,
             Norm = problem.Norm,
+            LargestLogFactor = companions.Any(c => c.Kind == CompanionKind.SecondMoment) ? LargestLogFactor / 2 : LargestLogFactor,
             Updates = 1,
         };
         _correct = new CoarseParameters
@@ -312,7 +335,7 @@ public sealed class GpuStepper : IDisposable
             Diagonals = Buffer(_coarse.Diagonals).View,
             FirstColumns = Buffer(_coarse.FirstColumns).View,
             Matrix = Own(new DeviceBuffer<double>(_queue, CorrectsGroups ? _coarse.MatrixSize : 0)).View,
-            LogNorms = Own(new DeviceBuffer<double>(_queue, 3L * _coarse.Terms.Length)).View,
+            LogNorms = Own(new DeviceBuffer<double>(_queue, 4L * _coarse.Terms.Length)).View,
             Report = _coarseReport.View,
             Status = _control.Status,
             Norm = problem.Norm,

@@ -1,35 +1,41 @@
 namespace EquiNorm.Gpu.Step;
 
 /// <summary>
-/// The words that steer a step on the device: whether channels are dead, whether weights are finite, and the references of the groups.
-/// The first launch of a step clears all but the second.
+/// The words that steer a step on the device: whether weights are finite, whether factors are in range, whether channels are dead, and
+/// the references of the groups. The first launch of a step clears all but the first.
 /// </summary>
 internal sealed class StepControl(IDeviceQueue queue, int groups) : IDisposable
 {
-    // The status lies apart from what is cleared: it is read until the next step.
-    private readonly DeviceBuffer<long> _words = Cleared(queue, 3L + groups);
-
-    /// <summary>1 if some channel is dead.</summary>
-    public DeviceView<int> Condition => new(_words.View.Address + sizeof(long), 1);
+    // The lower half of each word is what kernels see.
+    private readonly DeviceBuffer<long> _words = Cleared(queue, 4L + groups);
 
     /// <summary>1 if some weight is not finite.</summary>
-    public DeviceView<int> Status => new(_words.View.Address, 1);
+    public DeviceView<int> Status => Word(0, 1);
+
+    /// <summary>1 if some factor is out of range.</summary>
+    public DeviceView<int> Steep => Word(1, 1);
+
+    /// <summary>Status and Steep, with a word between them that is always 0.</summary>
+    public DeviceView<int> Refusals => Word(0, 3);
+
+    /// <summary>1 if some channel is dead.</summary>
+    public DeviceView<int> Condition => Word(2, 1);
 
     /// <summary>Always 0: while dead channels are being looked for, none is known yet.</summary>
-    public DeviceView<int> Never => new(_words.View.Address + (ulong)(2 + groups) * sizeof(long), 1);
+    public DeviceView<int> Never => Word(3, 1);
 
     /// <summary>The reference of each group.</summary>
-    public DeviceView<double> References => new(_words.View.Address + 2 * sizeof(long), groups);
+    public DeviceView<double> References => new(_words.View.Address + 4 * sizeof(long), groups);
 
     /// <summary>What a step starts with as zero.</summary>
-    public DeviceView<long> Reset => _words.View.Slice(1, 1L + groups);
+    public DeviceView<long> Reset => _words.View.Slice(1, 3L + groups);
 
-    /// <summary>The status after the last step.</summary>
-    public int ReadStatus()
+    /// <summary>Whether the last step refused the weights, or the factors.</summary>
+    public (bool NotFinite, bool Steep) ReadRefusals()
     {
-        Span<long> word = stackalloc long[1];
-        _words.Download(word);
-        return (int)word[0];
+        Span<long> words = stackalloc long[2];
+        _words.Download(words);
+        return (words[0] != 0, words[1] != 0);
     }
 
     public void Dispose() => _words.Dispose();
@@ -40,4 +46,6 @@ internal sealed class StepControl(IDeviceQueue queue, int groups) : IDisposable
         buffer.Clear();
         return buffer;
     }
+
+    private DeviceView<int> Word(int index, int words) => new(_words.View.Address + (ulong)(index * sizeof(long)), words);
 }

@@ -43,6 +43,9 @@ internal sealed class StepScales : IDisposable
     /// <summary>Number of launches.</summary>
     public int Launches => _launches.Count;
 
+    /// <summary>What is launched.</summary>
+    public IEnumerable<KernelId> Kernels => _launches.Select(l => l.Kernel);
+
     /// <summary>Multiplies all tensors.</summary>
     public void Launch()
     {
@@ -116,6 +119,7 @@ internal sealed class StepScales : IDisposable
 
             void Add(Weight shape, TensorMemory memory, int power)
             {
+                _queue.RequireReachable((ulong)memory.Address);
                 DeviceWeights.CheckAlignment(shape.Name, memory.ElementType, memory.Address);
                 var list = tiles.TryGetValue(memory.ElementType, out var known) ? known : tiles[memory.ElementType] = [];
                 foreach (var tile in ScaleLayout.Tiles(shape, memory.ElementType, (ulong)memory.Address, (ulong)memory.Address, outputs, inputs, power))

@@ -91,6 +91,37 @@ public sealed class GoldenTests
     }
 
     [Test]
+    public void The_element_that_is_not_finite_is_named([Values] bool transposed)
+    {
+        var builder = new EquiNorm.Model.NetworkBuilder();
+        var layout = transposed ? EquiNorm.Model.WeightLayout.DenseTransposed(3, 5) : EquiNorm.Model.WeightLayout.Dense(3, 5);
+        builder.Output(builder.Weight(new("a", EquiNorm.Model.ElementType.Float32, layout), builder.Input("x", 5)));
+        var elements = Enumerable.Repeat(1f, 15).ToArray();
+        elements[transposed ? 4 * 3 + 2 : 2 * 5 + 4] = float.NegativeInfinity;
+        using var tensors = new EquiNorm.Model.NetworkTensors(builder.Build()).Bind("a", elements);
+        using var queue = new MachineQueue();
+        using var gpu = new GpuBackend(queue);
+        var result = RescalingSolver.Solve(new RescalingProblem(tensors.Network), tensors, backend: gpu);
+        Assert.That(result.Status, Is.EqualTo(RescalingStatus.NonFinite));
+        Assert.That(result.Advice, Does.Contain("'a'").And.Contain("output 2").And.Contain("input 4"));
+    }
+
+    [Test]
+    public void A_steep_penalty_does_not_lose_channels()
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("depth", 0), [.. Enumerable.Repeat(5, 60)], new SketchOptions { OutputScale = 0 });
+        RandomNetworks.Kill(network, new Random(2), channels: 1);
+        using var tensors = network.Bind();
+        var problem = new RescalingProblem(network.Network) { Penalty = WeightPenalty.Depth(2) };
+        var expected = RescalingSolver.Solve(problem, tensors);
+        using var queue = new MachineQueue();
+        using var gpu = new GpuBackend(queue);
+        var actual = RescalingSolver.Solve(problem, tensors, backend: gpu);
+        Assert.That(actual.Status, Is.EqualTo(RescalingStatus.Converged), TestSeeds.Repeat);
+        Assert.That(Math.Log(actual.Objective / expected.Objective), Is.EqualTo(0).Within(1e-7), TestSeeds.Repeat);
+    }
+
+    [Test]
     public void Launches_of_a_solve_do_not_grow_with_depth_before_the_certificate()
     {
         var launches = new List<double>();

@@ -124,6 +124,50 @@ public sealed class GpuStepperTests
     }
 
     [Test]
+    public void Steep_factors_are_refused_and_nothing_is_written()
+    {
+        // A penalty that grows with depth asks for factors beyond float64.
+        var network = RandomNetworks.Chain(TestSeeds.Of("steep", 0), [.. Enumerable.Repeat(4, 100)], new SketchOptions { ElementTypes = [ElementType.Float32], OutputScale = 0 });
+        var before = network.Tensors.Select(t => t.ToArray()).ToArray();
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        using var stepper = new GpuStepper(new RescalingProblem(network.Network) { Penalty = WeightPenalty.Depth(1e6) }, device.Tensors, queue);
+        stepper.Step();
+        var report = stepper.ReadReport();
+        Assert.That((report.IsFinite, report.IsInRange), Is.EqualTo((true, false)));
+        Assert.That(stepper.ReadScalings().LogFactors.ToArray(), Is.All.Zero);
+        device.Download();
+        Assert.That(network.Tensors.Select(t => t.ToArray()).ToArray(), Is.EqualTo(before));
+    }
+
+    [Test]
+    public void Sources_of_one_group_may_have_penalties_far_apart()
+    {
+        var sketch = new NetworkSketch(new Random(5), new SketchOptions { OutputScale = 0, Bias = 0, Strided = 0 });
+        var input = sketch.Input(3);
+        var parts = sketch.Concat(sketch.Dense(input, 4, "strong"), sketch.Dense(input, 4, "weak"));
+        sketch.Output(sketch.Dense(sketch.Activate(parts), 2, "last"));
+        var network = sketch.Build();
+        var problem = new RescalingProblem(network.Network)
+        {
+            Penalty = WeightPenalty.ByName(new Dictionary<string, double> { ["strong"] = 1e120, ["weak"] = 1e-120, ["last"] = 1 }),
+        };
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        using var stepper = new GpuStepper(problem, device.Tensors, queue);
+        stepper.Step();
+        var report = stepper.ReadReport();
+        Assert.That((report.FrozenChannels, report.IsInRange), Is.EqualTo((0, true)));
+
+        using var tensors = network.Bind();
+        using var gpu = new GpuBackend(queue);
+        var actual = RescalingSolver.Solve(problem, tensors, backend: gpu);
+        var expected = RescalingSolver.Solve(problem, tensors);
+        Assert.That(actual.Status, Is.EqualTo(expected.Status));
+        Assert.That(actual.Objective, Is.EqualTo(expected.Objective).Within(1e-7 * expected.Objective));
+    }
+
+    [Test]
     public void The_same_bits_whatever_the_scheduling([Values("residual", "mixed", "grouped")] string family)
     {
         var seed = TestSeeds.Of(family, 960);
