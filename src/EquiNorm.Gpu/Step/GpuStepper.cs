@@ -29,7 +29,7 @@ public sealed class GpuStepper : IDisposable
     private readonly CoarseTables _coarse;
     private readonly List<IDisposable> _owned = [];
     private readonly List<SumLaunch> _sums = [];
-    private readonly List<ScaleLaunch> _scales = [];
+    private readonly StepScales _scales;
     private readonly StepControl _control;
     private readonly DeviceBuffer<int> _live;
     private readonly DeviceBuffer<double> _gains;
@@ -82,7 +82,8 @@ public sealed class GpuStepper : IDisposable
             _reports.Clear();
             _coarseReport.Clear();
             PrepareSums(tensors, update);
-            PrepareScales(tensors, [.. companions ?? []]);
+            _scales = Own(new StepScales(
+                problem.Network, tensors, [.. companions ?? []], _gains.View, _inverseGains.View, _sums.Count > 0 ? _control.Status : default, queue));
         }
         catch
         {
@@ -92,7 +93,7 @@ public sealed class GpuStepper : IDisposable
     }
 
     /// <summary>Kernels that a step launches.</summary>
-    public int LaunchesPerStep => 2 * _sums.Count + _scales.Count + (_chunks > 0 ? 3 : 1);
+    public int LaunchesPerStep => (_chunks > 0 ? 2 * _sums.Count + 2 : _sums.Count) + (_sums.Count > 0 ? 1 : 0) + _scales.Launches;
 
     /// <summary>Whether whole groups are corrected.</summary>
     public bool CorrectsGroups => _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
@@ -128,10 +129,7 @@ public sealed class GpuStepper : IDisposable
             _queue.Launch(KernelCatalog.UpdateChannels, _chunks, KernelPolicy.ChunkChannels, _update);
         }
 
-        foreach (var scale in _scales)
-        {
-            _queue.Launch(scale.Kernel, (int)scale.Parameters.Tiles.Length, KernelPolicy.GroupSize, scale.Parameters);
-        }
+        _scales.Launch();
     }
 
     /// <summary>Waits for the last step, and tells what it did.</summary>
@@ -151,19 +149,7 @@ public sealed class GpuStepper : IDisposable
             frozen += live.AsSpan(group.Group.FirstChannel, group.Group.Count).Count(0);
         }
 
-        long overflowed = 0;
-        long underflowed = 0;
-        foreach (var scale in _scales)
-        {
-            var counts = new ScaleCounts[scale.Counts.Length];
-            scale.Counts.Download(counts);
-            foreach (var count in finite ? counts : [])
-            {
-                overflowed += count.Overflowed;
-                underflowed += count.Underflowed;
-            }
-        }
-
+        var (overflowed, underflowed) = finite ? _scales.ReadCounts() : default;
         return new GpuStepReport(
             finite,
             Math.Exp(objective[0]),
@@ -346,78 +332,6 @@ public sealed class GpuStepper : IDisposable
         return sets;
     }
 
-    private void PrepareScales(NetworkTensors tensors, StepCompanion[] companions)
-    {
-        var network = _plan.Problem.Network;
-        var channels = new List<int>();
-        var tiles = new Dictionary<ElementType, List<ScaleTile>>();
-        foreach (var weight in network.Weights.Where(w => w.Layout.Elements > 0))
-        {
-            var moving = companions.Where(c => c.Weight == weight.Name).ToArray();
-            if (!tensors.IsBound(weight.Index) && moving.Length == 0)
-            {
-                continue;
-            }
-
-            var outputs = channels.Count;
-            channels.AddRange(weight.Outputs.ToChannels(network.Groups));
-            var inputs = channels.Count;
-            channels.AddRange(weight.Inputs.ToChannels(network.Groups));
-            if (tensors.IsBound(weight.Index))
-            {
-                Add(weight, tensors[weight.Index], 1);
-            }
-
-            foreach (var companion in moving)
-            {
-                Check(weight, companion);
-                Add(weight, companion.Memory, companion.Kind switch { CompanionKind.Copy => 1, CompanionKind.FirstMoment => -1, _ => -2 });
-            }
-
-            void Add(Weight shape, TensorMemory memory, int power)
-            {
-                DeviceWeights.CheckAlignment(shape.Name, memory.ElementType, memory.Address);
-                var list = tiles.TryGetValue(memory.ElementType, out var known) ? known : tiles[memory.ElementType] = [];
-                foreach (var tile in ScaleLayout.Tiles(shape, memory.ElementType, (ulong)memory.Address, (ulong)memory.Address, outputs, inputs, power))
-                {
-                    list.Add(tile with { Counts = list.Count });
-                }
-            }
-        }
-
-        if (companions.FirstOrDefault(c => network.Weights.All(w => w.Name != c.Weight)) is { Weight: not null } stray)
-        {
-            throw new NetworkException($"A companion belongs to weight '{stray.Weight}', which the network does not have.");
-        }
-
-        var table = Buffer(channels.ToArray());
-        foreach (var (type, list) in tiles)
-        {
-            var counts = Own(new DeviceBuffer<ScaleCounts>(_queue, list.Count));
-            counts.Clear();
-            _scales.Add(new ScaleLaunch(KernelCatalog.Scale(type), counts, new ScaleParameters
-            {
-                Tiles = Buffer(list.ToArray()).View,
-                Elements = DeviceView<byte>.Everywhere,
-                Quads = DeviceView<byte>.Everywhere,
-                Channels = table.View,
-                OutputFactors = _gains.View,
-                InputFactors = _inverseGains.View,
-                Counts = counts.View,
-                Status = _sums.Count > 0 ? _control.Status : default,
-            }));
-        }
-    }
-
-    private static void Check(Weight weight, StepCompanion companion)
-    {
-        if (companion.Memory.Address == 0 || companion.Memory.Length < weight.Layout.RequiredElements)
-        {
-            throw new NetworkException(
-                $"A companion of weight '{weight.Name}' needs {weight.Layout.RequiredElements} elements, its memory has {companion.Memory.Length} at 0x{companion.Memory.Address:x}.");
-        }
-    }
-
     private DeviceBuffer<T> Buffer<T>(T[] contents)
         where T : unmanaged => Own(new DeviceBuffer<T>(_queue, contents));
 
@@ -437,6 +351,4 @@ public sealed class GpuStepper : IDisposable
 
         public required SumParameters Again { get; init; }
     }
-
-    private sealed record ScaleLaunch(KernelId Kernel, DeviceBuffer<ScaleCounts> Counts, ScaleParameters Parameters);
 }

@@ -3,6 +3,7 @@ using EquiNorm.Problem;
 using EquiNorm.PtxMachine;
 using EquiNorm.Solve;
 using EquiNorm.Testing;
+using EquiNorm.Testing.Golden;
 
 namespace EquiNorm.Gpu.Tests.Solve;
 
@@ -10,6 +11,17 @@ namespace EquiNorm.Gpu.Tests.Solve;
 public sealed class GoldenTests
 {
     private static readonly RescalingOptions Tight = new() { Tolerance = 1e-13, MaxSweeps = 200 };
+
+    [Test]
+    public void Golden_optima_are_reached([Values] bool large)
+    {
+        using var tensors = large ? GoldenNetworks.Large() : GoldenNetworks.Small();
+        using var queue = new MachineQueue();
+        using var gpu = new GpuBackend(queue);
+        var result = RescalingSolver.Solve(new RescalingProblem(tensors.Network), tensors, Tight, gpu);
+        var optimum = large ? GoldenNetworks.LargeOptimum : GoldenNetworks.SmallOptimum;
+        Assert.That(result.Objective, Is.EqualTo(optimum).Within(1e-12 * optimum));
+    }
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
     public void Factors_are_those_of_the_CPU(string family)

@@ -1,6 +1,6 @@
 using EquiNorm.Model;
 using EquiNorm.Testing;
-using EquiNorm.Tests.Fixtures;
+using EquiNorm.Testing.Golden;
 using NUnit.Framework;
 
 namespace EquiNorm.Tests.Oracle;

@@ -1,7 +1,7 @@
 using EquiNorm.Model;
 using EquiNorm.Problem;
 using EquiNorm.Testing;
-using EquiNorm.Tests.Fixtures;
+using EquiNorm.Testing.Golden;
 using NUnit.Framework;
 
 namespace EquiNorm.Tests.Solve;

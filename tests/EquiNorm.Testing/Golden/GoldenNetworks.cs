@@ -1,13 +1,13 @@
 using System.Runtime.InteropServices;
 using EquiNorm.Model;
 
-namespace EquiNorm.Tests.Fixtures;
+namespace EquiNorm.Testing.Golden;
 
 /// <summary>
 /// Weights of two exported dense networks, float32, one matrix after the other, and their optima at p = 2 without biases.
 /// 7-5-3 is stored [inputs, outputs], 33-17-129-65-2 [outputs, inputs].
 /// </summary>
-internal static class GoldenNetworks
+public static class GoldenNetworks
 {
     public const double SmallOptimum = 12.3265694306897;
 
