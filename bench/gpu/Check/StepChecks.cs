@@ -11,6 +11,11 @@ internal static class StepChecks
 {
     private const int ReplayedSteps = 3;
 
+    // Both devices end Newton's method where the objective no longer falls, so at half the digits at worst. In some hundred random networks nearly
+    // all agreed within 1e-9; 1.2e-9 was seen with a penalty, 4e-8 where dead channels leave groups that hardly anything holds.
+    private const double FactorTolerance = 1e-7;
+    private const double FactorToleranceOfDead = 1e-6;
+
     /// <summary>One step: objective, factors, the elements that it leaves, and the same bits a second time.</summary>
     public static void Run(CheckGroup group, CheckDevice device, HostNetwork network, RescalingProblem problem, string context, int misalignment = 0)
     {
@@ -27,7 +32,7 @@ internal static class StepChecks
         // The step on the device does not look for channels that are merely disconnected, and leaves out the correction of very many groups.
         if (corrects && report.FrozenChannels == expected.FrozenChannels)
         {
-            group.SameFactors(expected.Scalings.LogFactors, scalings.LogFactors, 1e-9, context);
+            group.SameFactors(expected.Scalings.LogFactors, scalings.LogFactors, report.FrozenChannels > 0 ? FactorToleranceOfDead : FactorTolerance, context);
         }
         else
         {
