@@ -183,6 +183,18 @@ namespace ILGPU.Runtime.Cuda
         protected override void DisposeAcceleratorObject(bool disposing) => throw Stub.NotRunnable;
     }
 
+    public sealed class CudaAccelerator : Accelerator
+    {
+        internal CudaAccelerator() => throw Stub.NotRunnable;
+    }
+
+    public static class CudaContextExtensions
+    {
+        public static Context.Builder Cuda(this Context.Builder builder) => throw Stub.NotRunnable;
+
+        public static CudaAccelerator CreateCudaAccelerator(this Context context, int cudaDeviceIndex) => throw Stub.NotRunnable;
+    }
+
     public sealed class CudaMemoryBuffer : MemoryBuffer
     {
         internal CudaMemoryBuffer(Accelerator accelerator)

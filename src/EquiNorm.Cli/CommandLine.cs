@@ -84,7 +84,7 @@ internal static class CommandLine
         var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
         var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation, or keep it and rescale its parameters.", "fold|keep", Values.Normalization);
         var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
-        var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]", Values.Backend);
+        var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
         var json = Json();

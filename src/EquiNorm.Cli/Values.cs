@@ -45,6 +45,7 @@ internal static class Values
             return true;
         }
 
+        value = value with { Accelerator = device };
         return name == "ilgpu" && device.Length > 0;
     }
 

@@ -1,6 +1,9 @@
+using System.Globalization;
 using EquiNorm.Gpu.Tables;
 using ILGPU;
 using ILGPU.Runtime;
+using ILGPU.Runtime.CPU;
+using ILGPU.Runtime.Cuda;
 
 namespace EquiNorm.Gpu.Ilgpu;
 
@@ -22,6 +25,7 @@ public sealed class IlgpuQueue : IDeviceQueue
     private const int StageBytes = 1 << 20;
 
     private readonly Accelerator _accelerator;
+    private readonly Context? _ownedContext;
     private readonly KernelTable _kernels;
     private readonly AddressSpace _space;
     private readonly Dictionary<ulong, MemoryBuffer> _buffers = [];
@@ -53,6 +57,40 @@ public sealed class IlgpuQueue : IDeviceQueue
 
         _kernels = KernelTable.Of(_accelerator);
         _space = new AddressSpace(_accelerator);
+    }
+
+    private IlgpuQueue(Accelerator accelerator, Context context)
+        : this(accelerator.DefaultStream) => _ownedContext = context;
+
+    /// <summary>A queue with an accelerator of its own, for programs that have none.</summary>
+    /// <param name="device">"cuda" or "cuda:N" for an NVIDIA GPU, "cpu" for ILGPU's CPU accelerator, which is slow and meant for checks.</param>
+    /// <exception cref="ArgumentException">There is no such kind of accelerator.</exception>
+    /// <exception cref="NotSupportedException">This assembly was built where the ILGPU package could not be had.</exception>
+    public static IlgpuQueue Open(string device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        var (kind, number) = device.Split(':') is [var k, var n] && int.TryParse(n, NumberStyles.None, CultureInfo.InvariantCulture, out var index)
+            ? (k, index)
+            : (device, 0);
+        if (kind is not ("cuda" or "cpu"))
+        {
+            throw new ArgumentException($"'{device}' is no accelerator of ILGPU that can run the kernels: cuda, cuda:N or cpu.", nameof(device));
+        }
+
+        // O2: the default has no 16-byte loads.
+        var context = Context.Create(b => _ = kind == "cuda" ? b.Optimize(OptimizationLevel.O2).Cuda() : b.Optimize(OptimizationLevel.O2));
+        try
+        {
+            Accelerator accelerator = kind == "cuda"
+                ? context.CreateCudaAccelerator(number)
+                : new CPUDevice(32, TileLimits.GroupSize / 32, 1).CreateCPUAccelerator(context);
+            return new IlgpuQueue(accelerator, context);
+        }
+        catch
+        {
+            context.Dispose();
+            throw;
+        }
     }
 
     /// <summary>The accelerator.</summary>
@@ -208,6 +246,12 @@ public sealed class IlgpuQueue : IDeviceQueue
             }
 
             _space.Dispose();
+        }
+
+        if (_ownedContext is not null)
+        {
+            _accelerator.Dispose();
+            _ownedContext.Dispose();
         }
 
         _buffers.Clear();

@@ -26,7 +26,6 @@ internal sealed class ExitCodeTests
     [TestCase("rescale IN -o OUT --backend cuda:-1")]
     [TestCase("rescale IN -o OUT --backend cpu:1")]
     [TestCase("rescale IN -o OUT --backend ilgpu:")]
-    [TestCase("rescale IN -o OUT --backend ilgpu")]
     [TestCase("rescale IN -o OUT --backend ilgpu:opencl")]
     [TestCase("rescale IN -o OUT --freeze nobody")]
     [TestCase("rescale IN -o MISSING/OUT")]

@@ -10,11 +10,12 @@ internal static class CheckCommand
     private const int DefaultDrawsOfMachine = 3;
 
     public const string Usage = """
-        gpucheck [--seed N] [--draws N] [--only TEXT] [--device N] [--machine]
+        gpucheck [--seed N] [--draws N] [--only TEXT] [--device N] [--ilgpu NAME] [--machine]
           --seed N     decides every random draw (default: a new one for each run; it is printed)
           --draws N    networks of each family (default: 9; 3 with --machine)
           --only TEXT  only the groups whose name contains the text
           --device N   the GPU's number (default: the first that can be used)
+          --ilgpu NAME the ILGPU queue instead of the CUDA queue, where built with ILGPU: cuda, cuda:N, or cpu (slow)
           --machine    no GPU: the same kernels and checks on the PTX machine, which runs on the CPU; small networks only
         """;
 
@@ -27,11 +28,24 @@ internal static class CheckCommand
         var draws = arguments.Number("--draws") ?? (machine ? DefaultDrawsOfMachine : DefaultDraws);
         var only = arguments.Text("--only") ?? "";
         var index = arguments.Number("--device");
+        var ilgpu = arguments.Text("--ilgpu");
         arguments.RequireNoMore();
         CheckDevice device;
         if (machine)
         {
             device = CheckDevice.OfMachine();
+        }
+        else if (ilgpu is not null)
+        {
+            try
+            {
+                device = CheckDevice.OfIlgpu(ilgpu);
+            }
+            catch (Exception e) when (e is not OutOfMemoryException)
+            {
+                output.WriteLine($"gpucheck: --ilgpu {ilgpu}: {e.Message}");
+                return Exit.NoDevice;
+            }
         }
         else if (Devices.Find(index, out var found, out var reason))
         {

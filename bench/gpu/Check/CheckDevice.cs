@@ -18,6 +18,7 @@ internal enum CheckScale
 internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQueue> open) : IDisposable
 {
     private CudaQueue? _cuda;
+    private IDeviceQueue? _owned;
 
     /// <summary>What it is called.</summary>
     public string Name => name;
@@ -41,13 +42,31 @@ internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQue
         CheckScale.Small,
         () => new MachineQueue(new PtxDeviceOptions { Threads = Environment.ProcessorCount, Counting = false }));
 
+    /// <summary>The ILGPU queue on an accelerator of its own; one queue serves all checks, since ILGPU compiles the kernels for each.</summary>
+    /// <param name="name">cuda, cuda:N or cpu.</param>
+    /// <exception cref="NotSupportedException">This program was built without ILGPU.</exception>
+    public static CheckDevice OfIlgpu(string name)
+    {
+#if ILGPU_QUEUE
+        var queue = Ilgpu.IlgpuQueue.Open(name);
+        return new CheckDevice(
+            queue.Name, name == "cpu" ? CheckScale.Small : CheckScale.Full, () => new WrappedQueue(queue)) { _owned = queue };
+#else
+        throw new NotSupportedException($"--ilgpu {name}: this program was built without ILGPU.");
+#endif
+    }
+
     /// <summary>A queue, to be disposed of.</summary>
     public IDeviceQueue Open() => open();
 
     /// <summary>A queue whose memory begins as 0xFF: NaN in every type, -1 in every counter.</summary>
     public IDeviceQueue OpenPoisoned() => new WrappedQueue(open(), poisons: true, owns: true);
 
-    public void Dispose() => _cuda?.Dispose();
+    public void Dispose()
+    {
+        _cuda?.Dispose();
+        _owned?.Dispose();
+    }
 }
 
 /// <summary>Another queue, with memory that is poisoned before anybody uses it, or with an owner of its own.</summary>

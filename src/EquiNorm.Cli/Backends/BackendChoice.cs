@@ -12,11 +12,12 @@ internal enum BackendKind
     /// <summary>A GPU, by the CUDA driver.</summary>
     Cuda,
 
-    /// <summary>An accelerator of ILGPU, which this tool does not have.</summary>
+    /// <summary>An accelerator of ILGPU.</summary>
     Ilgpu,
 }
 
 /// <summary>A backend as it was asked for.</summary>
 /// <param name="Kind">Which.</param>
 /// <param name="Device">The GPU's number; null for the first that can be used.</param>
-internal sealed record BackendChoice(BackendKind Kind, int? Device = null);
+/// <param name="Accelerator">ILGPU's accelerator: cuda, cuda:N or cpu.</param>
+internal sealed record BackendChoice(BackendKind Kind, int? Device = null, string Accelerator = "cuda");

@@ -2,6 +2,7 @@ using EquiNorm.Backends;
 using EquiNorm.Backends.Cpu;
 using EquiNorm.Gpu;
 using EquiNorm.Gpu.Cuda;
+using EquiNorm.Gpu.Ilgpu;
 
 namespace EquiNorm.Cli.Backends;
 
@@ -18,10 +19,7 @@ internal static class BackendFactory
     {
         BackendKind.Cpu => new CpuBackend(threads),
         BackendKind.Cuda => OnDevice(choice.Device ?? FirstSupported(gpus.List()), gpus),
-        BackendKind.Ilgpu => throw new CliException(
-            ExitCode.Usage,
-            "This tool is built without the ILGPU queue, because it does not depend on the ILGPU package. Use --backend cuda (NVIDIA GPUs, no package needed) "
-            + "or --backend cpu; programs that have ILGPU use EquiNorm.Gpu.Ilgpu."),
+        BackendKind.Ilgpu => new GpuBackend(OnAccelerator(choice.Accelerator), TensorLocation.Host, ownsQueue: true),
         _ => Auto(threads, gpus, streams),
     };
 
@@ -43,6 +41,24 @@ internal static class BackendFactory
         }
 
         return new CpuBackend(threads);
+    }
+
+    // ILGPU reports what is missing in ways of its own: no driver, no such device, no package at build time.
+    private static IlgpuQueue OnAccelerator(string name)
+    {
+        try
+        {
+            return IlgpuQueue.Open(name);
+        }
+        catch (ArgumentException e) when (e.ParamName == "device")
+        {
+            throw new CliException(ExitCode.Usage, $"--backend ilgpu:{name}: {e.Message}", e);
+        }
+        catch (Exception e) when (e is not OutOfMemoryException)
+        {
+            throw new CliException(
+                ExitCode.Device, $"--backend ilgpu:{name}: {e.Message.TrimEnd('.')}. Nothing was written; --backend cuda or --backend cpu need no ILGPU.", e);
+        }
     }
 
     private static GpuBackend OnDevice(int index, Gpus gpus) => new(gpus.Open(index), TensorLocation.Host, ownsQueue: true);

@@ -17,7 +17,7 @@ internal sealed partial class ProjectTests
         ["EquiNorm.Gpu.Ilgpu"] = ["EquiNorm", "EquiNorm.Gpu", "EquiNorm.Gpu.Kernels", "EquiNorm.Gpu.Tables"],
         ["EquiNorm.Onnx"] = ["EquiNorm"],
         ["EquiNorm.Native"] = ["EquiNorm", "EquiNorm.Gpu"],
-        ["EquiNorm.Cli"] = ["EquiNorm", "EquiNorm.Onnx", "EquiNorm.Gpu"],
+        ["EquiNorm.Cli"] = ["EquiNorm", "EquiNorm.Onnx", "EquiNorm.Gpu", "EquiNorm.Gpu.Ilgpu"],
     };
 
     // These are embedded in other people's programs.
