@@ -76,7 +76,7 @@ public sealed partial class CheckTests
     [GeneratedRegex(@"^\d+ passed, (?<failed>\d+) failed\s*$")]
     private static partial Regex LastLine();
 
-    // The last byte of whatever is downloaded is a little off: of small numbers and counts too.
+    // Scaling is what it leaves out: a lie in a sum would send the solver to its sweep limit, for minutes.
     private sealed class LyingQueue(IDeviceQueue inner) : IDeviceQueue
     {
         public string Name => inner.Name;
@@ -89,16 +89,18 @@ public sealed partial class CheckTests
 
         public void Upload(ReadOnlySpan<byte> source, ulong destination) => inner.Upload(source, destination);
 
-        public void Download(ulong source, Span<byte> destination)
-        {
-            inner.Download(source, destination);
-            destination[destination.Length / 2] ^= 4;
-        }
+        public void Download(ulong source, Span<byte> destination) => inner.Download(source, destination);
 
         public void Clear(ulong destination, long bytes) => inner.Clear(destination, bytes);
 
         public void Launch<TArguments>(KernelId kernel, int groups, int groupSize, in TArguments arguments)
-            where TArguments : unmanaged => inner.Launch(kernel, groups, groupSize, in arguments);
+            where TArguments : unmanaged
+        {
+            if (!kernel.Name.StartsWith("Scale", StringComparison.Ordinal))
+            {
+                inner.Launch(kernel, groups, groupSize, in arguments);
+            }
+        }
 
         public void Synchronize() => inner.Synchronize();
 
