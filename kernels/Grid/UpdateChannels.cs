@@ -209,7 +209,7 @@ public static class UpdateChannels
         if (a.Gains.Length > 0)
         {
             double logFactor = value / a.Norm;
-            if (Math.Abs(logFactor) > a.LargestLogFactor)
+            if (a.Steep.Length > 0 && Math.Abs(logFactor) > a.LargestLogFactor)
             {
                 Atomic.Max(ref a.Steep[0], 1);
             }
