@@ -15,10 +15,9 @@ internal enum CheckScale
 }
 
 /// <summary>What is checked: a GPU, or the PTX machine. Hands out queues, of which each begins with no memory of its own.</summary>
-internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQueue> open) : IDisposable
+internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQueue> open, IDeviceQueue? owned = null) : IDisposable
 {
     private CudaQueue? _cuda;
-    private IDeviceQueue? _owned;
 
     /// <summary>What it is called.</summary>
     public string Name => name;
@@ -50,9 +49,9 @@ internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQue
 #if ILGPU_QUEUE
         var queue = Ilgpu.IlgpuQueue.Open(name);
         return new CheckDevice(
-            queue.Name, name == "cpu" ? CheckScale.Small : CheckScale.Full, () => new WrappedQueue(queue)) { _owned = queue };
+            queue.Name, name == "cpu" ? CheckScale.Small : CheckScale.Full, () => new WrappedQueue(queue), queue);
 #else
-        throw new NotSupportedException($"--ilgpu {name}: this program was built without ILGPU.");
+        throw new NotSupportedException($"'{name}' needs ILGPU, and this program was built without it.");
 #endif
     }
 
@@ -65,7 +64,7 @@ internal sealed class CheckDevice(string name, CheckScale scale, Func<IDeviceQue
     public void Dispose()
     {
         _cuda?.Dispose();
-        _owned?.Dispose();
+        owned?.Dispose();
     }
 }
 
