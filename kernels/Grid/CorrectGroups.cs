@@ -64,8 +64,8 @@ public struct CoarseArguments
     /// <summary>Number of terms.</summary>
     public int TermCount;
 
-    /// <summary>Number of tiles of each set.</summary>
-    public int TileCount;
+    /// <summary>Unused.</summary>
+    public int Reserved;
 }
 
 /// <summary>

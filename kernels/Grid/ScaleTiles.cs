@@ -68,7 +68,7 @@ internal static class ScaleTiles<TElement, TScalar, TQuad>
             for (int r = warp; r < tile.Rows; r += warps)
             {
                 double outer = (tile.Flags & TileFlags.Diagonal) != 0 ? 1.0 : Factor(a, tile, tile.RowFactors + r, rowsAreOutputs);
-                if ((tile.Flags & TileFlags.Vector) != 0)
+                if (default(TElement).HasQuads && (tile.Flags & TileFlags.Vector) != 0)
                 {
                     ScaleVectors(a, tile, r, outer, row, inverse, lane, ref overflowed, ref underflowed);
                 }

@@ -3,68 +3,6 @@ using ILGPU;
 
 namespace EquiNorm.Gpu.Kernels;
 
-/// <summary>What a pass over tiles reads and writes.</summary>
-/// <typeparam name="TScalar">One element.</typeparam>
-/// <typeparam name="TQuad">Four elements.</typeparam>
-public struct SumArguments<TScalar, TQuad>
-    where TScalar : unmanaged
-    where TQuad : unmanaged
-{
-    /// <summary>The tiles; one group of threads for each.</summary>
-    public ArrayView<SumTile> Tiles;
-
-    /// <summary>All memory, by element.</summary>
-    public ArrayView<TScalar> Elements;
-
-    /// <summary>All memory, by four elements.</summary>
-    public ArrayView<TQuad> Quads;
-
-    /// <summary>The channel of each position of each axis; -1 for positions that belong to another segment.</summary>
-    public ArrayView<int> Channels;
-
-    /// <summary>Factor of each channel on output axes; empty if all are 1.</summary>
-    public ArrayView<double> OutputFactors;
-
-    /// <summary>Factor of each channel on input axes; empty if all are 1.</summary>
-    public ArrayView<double> InputFactors;
-
-    /// <summary>Output scales to the power p.</summary>
-    public ArrayView<double> Scales;
-
-    /// <summary>Receives energies, where a tile stores them.</summary>
-    public ArrayView<double> Energies;
-
-    /// <summary>Receives the sums of rows and columns, without the factors of the row or column itself.</summary>
-    public ArrayView<double> Sums;
-
-    /// <summary>Receives the norm of each tile: the sum of all energies with both factors.</summary>
-    public ArrayView<double> Norms;
-
-    /// <summary>Receives the energies between a channel and itself of each tile.</summary>
-    public ArrayView<double> SelfEnergies;
-
-    /// <summary>If not empty: run only if its word is not zero.</summary>
-    public ArrayView<int> Condition;
-
-    /// <summary>Words that become zero.</summary>
-    public ArrayView<long> Reset;
-
-    /// <summary>p.</summary>
-    public double Exponent;
-
-    /// <summary>Channels from one set of factors to the next. The grid holds all tiles once for each set.</summary>
-    public int FactorStride;
-
-    /// <summary>Sums from one set of results to the next.</summary>
-    public int SumStride;
-
-    /// <summary>Norms from one set of results to the next.</summary>
-    public int NormStride;
-
-    /// <summary>Number of tiles.</summary>
-    public int TileCount;
-}
-
 /// <summary>
 /// The fused pass: reads each tile once and sums its energies by rows and by columns, weighted by the factors of the other axis. One
 /// group of threads works on a tile; each warp takes rows of its own, each thread at most four columns. All additions have a fixed
@@ -118,7 +56,7 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
         int warp = thread >> 5;
         int warps = Group.DimX >> 5;
         bool staged = (tile.Flags & TileFlags.Staged) != 0;
-        bool vector = (tile.Flags & TileFlags.Vector) != 0;
+        bool vector = default(TElement).HasQuads && (tile.Flags & TileFlags.Vector) != 0;
         bool diagonal = (tile.Flags & TileFlags.Diagonal) != 0;
         bool selfEdges = (tile.Flags & TileFlags.SelfEdges) != 0;
         bool rowsAreOutputs = (tile.Flags & TileFlags.RowsAreOutputs) != 0;
@@ -156,9 +94,9 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
             {
                 for (int r = warp; r < tile.Rows; r += warps)
                 {
-                    Stage(a, tile, stage, r, stripe, end, lane, vector);
+                    TileReads<TElement, TScalar, TQuad, TPower>.Stage(a, tile, stage, r, stripe, end, lane, vector);
                     Warp.Barrier();
-                    var energies = SumStaged(stage.Cast<TScalar>(), tile, columns, stripe, a.Exponent);
+                    var energies = TileReads<TElement, TScalar, TQuad, TPower>.SumStaged(stage.Cast<TScalar>(), tile, columns, stripe, a.Exponent);
                     Warp.Barrier();
                     double sum = Add(a, tile, ref columns, ref sums, ref self, energies, r, rowWeights, rowScales, selfEdges, diagonal);
                     sum = WarpSums.Within(sum, 32);
@@ -185,14 +123,14 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
                     var e3 = new Energy4();
                     if (vector)
                     {
-                        LoadVectors(a, tile, columns, r, stride, r < tile.Rows, second, third, fourth, ref e0, ref e1, ref e2, ref e3);
+                        TileReads<TElement, TScalar, TQuad, TPower>.LoadVectors(a, tile, columns, r, stride, r < tile.Rows, second, third, fourth, ref e0, ref e1, ref e2, ref e3);
                     }
                     else
                     {
-                        e0 = LoadScalars(a, tile, columns, r, r < tile.Rows);
-                        e1 = LoadScalars(a, tile, columns, r + stride, second);
-                        e2 = LoadScalars(a, tile, columns, r + 2 * stride, third);
-                        e3 = LoadScalars(a, tile, columns, r + 3 * stride, fourth);
+                        e0 = TileReads<TElement, TScalar, TQuad, TPower>.LoadScalars(a, tile, columns, r, r < tile.Rows);
+                        e1 = TileReads<TElement, TScalar, TQuad, TPower>.LoadScalars(a, tile, columns, r + stride, second);
+                        e2 = TileReads<TElement, TScalar, TQuad, TPower>.LoadScalars(a, tile, columns, r + 2 * stride, third);
+                        e3 = TileReads<TElement, TScalar, TQuad, TPower>.LoadScalars(a, tile, columns, r + 3 * stride, fourth);
                     }
 
                     double s0 = 0.0;
@@ -371,198 +309,4 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
         a.Sums[tile.ColumnSums + column] = energy * outputFactor;
         return energy * inputFactor * outputFactor;
     }
-
-    private static void LoadVectors(
-        SumArguments<TScalar, TQuad> a,
-        in SumTile tile,
-        ColumnQuad columns,
-        int row,
-        int stride,
-        bool first,
-        bool second,
-        bool third,
-        bool fourth,
-        ref Energy4 e0,
-        ref Energy4 e1,
-        ref Energy4 e2,
-        ref Energy4 e3)
-    {
-        if (columns.First >= columns.End)
-        {
-            return;
-        }
-
-        for (int k = 0; k < tile.Kernel; k++)
-        {
-            long at = tile.Elements + row * tile.RowStride + columns.First + k * tile.KernelStride;
-            long next = stride * tile.RowStride;
-            if (fourth)
-            {
-                var q0 = a.Quads[at >> 2];
-                var q1 = a.Quads[(at + next) >> 2];
-                var q2 = a.Quads[(at + 2 * next) >> 2];
-                var q3 = a.Quads[(at + 3 * next) >> 2];
-                AddEnergies(ref e0, q0, tile.Prescale, a.Exponent);
-                AddEnergies(ref e1, q1, tile.Prescale, a.Exponent);
-                AddEnergies(ref e2, q2, tile.Prescale, a.Exponent);
-                AddEnergies(ref e3, q3, tile.Prescale, a.Exponent);
-            }
-            else
-            {
-                if (first)
-                {
-                    AddEnergies(ref e0, a.Quads[at >> 2], tile.Prescale, a.Exponent);
-                }
-
-                if (second)
-                {
-                    AddEnergies(ref e1, a.Quads[(at + next) >> 2], tile.Prescale, a.Exponent);
-                }
-
-                if (third)
-                {
-                    AddEnergies(ref e2, a.Quads[(at + 2 * next) >> 2], tile.Prescale, a.Exponent);
-                }
-            }
-        }
-    }
-
-    private static Energy4 LoadScalars(SumArguments<TScalar, TQuad> a, in SumTile tile, ColumnQuad columns, int row, bool valid)
-    {
-        var e = new Energy4();
-        if (!valid)
-        {
-            return e;
-        }
-
-        for (int k = 0; k < tile.Kernel; k++)
-        {
-            long at = tile.Elements + row * tile.RowStride + columns.First * tile.ColumnStride + k * tile.KernelStride;
-            long next = columns.Step * tile.ColumnStride;
-            if (columns.HasD)
-            {
-                var a0 = a.Elements[at];
-                var a1 = a.Elements[at + next];
-                var a2 = a.Elements[at + 2 * next];
-                var a3 = a.Elements[at + 3 * next];
-                e.A += Energy(a0, tile.Prescale, a.Exponent);
-                e.B += Energy(a1, tile.Prescale, a.Exponent);
-                e.C += Energy(a2, tile.Prescale, a.Exponent);
-                e.D += Energy(a3, tile.Prescale, a.Exponent);
-            }
-            else
-            {
-                if (columns.HasA)
-                {
-                    e.A += Energy(a.Elements[at], tile.Prescale, a.Exponent);
-                }
-
-                if (columns.HasB)
-                {
-                    e.B += Energy(a.Elements[at + next], tile.Prescale, a.Exponent);
-                }
-
-                if (columns.HasC)
-                {
-                    e.C += Energy(a.Elements[at + 2 * next], tile.Prescale, a.Exponent);
-                }
-            }
-        }
-
-        return e;
-    }
-
-    // Copies a row of the stripe, one contiguous run, to the warp's part of shared memory.
-    private static void Stage(
-        SumArguments<TScalar, TQuad> a, in SumTile tile, ArrayView<Float4> stage, int row, int stripe, int end, int lane, bool vector)
-    {
-        long start = tile.Elements + row * tile.RowStride + (long)stripe * tile.Kernel;
-        int count = (end - stripe) * tile.Kernel;
-        if (vector)
-        {
-            var quads = stage.Cast<TQuad>();
-            long from = start >> 2;
-            int n = lane;
-            for (; n + 96 < count >> 2; n += 128)
-            {
-                var q0 = a.Quads[from + n];
-                var q1 = a.Quads[from + n + 32];
-                var q2 = a.Quads[from + n + 64];
-                var q3 = a.Quads[from + n + 96];
-                quads[n] = q0;
-                quads[n + 32] = q1;
-                quads[n + 64] = q2;
-                quads[n + 96] = q3;
-            }
-
-            for (; n < count >> 2; n += 32)
-            {
-                quads[n] = a.Quads[from + n];
-            }
-        }
-        else
-        {
-            var scalars = stage.Cast<TScalar>();
-            int n = lane;
-            for (; n + 96 < count; n += 128)
-            {
-                var s0 = a.Elements[start + n];
-                var s1 = a.Elements[start + n + 32];
-                var s2 = a.Elements[start + n + 64];
-                var s3 = a.Elements[start + n + 96];
-                scalars[n] = s0;
-                scalars[n + 32] = s1;
-                scalars[n + 64] = s2;
-                scalars[n + 96] = s3;
-            }
-
-            for (; n < count; n += 32)
-            {
-                scalars[n] = a.Elements[start + n];
-            }
-        }
-    }
-
-    private static Energy4 SumStaged(ArrayView<TScalar> stage, in SumTile tile, ColumnQuad columns, int stripe, double exponent)
-    {
-        var e = new Energy4();
-        int at = (columns.First - stripe) * tile.Kernel;
-        int next = columns.Step * tile.Kernel;
-        for (int k = 0; k < tile.Kernel; k++)
-        {
-            if (columns.HasA)
-            {
-                e.A += Energy(stage[at + k], tile.Prescale, exponent);
-            }
-
-            if (columns.HasB)
-            {
-                e.B += Energy(stage[at + next + k], tile.Prescale, exponent);
-            }
-
-            if (columns.HasC)
-            {
-                e.C += Energy(stage[at + 2 * next + k], tile.Prescale, exponent);
-            }
-
-            if (columns.HasD)
-            {
-                e.D += Energy(stage[at + 3 * next + k], tile.Prescale, exponent);
-            }
-        }
-
-        return e;
-    }
-
-    private static void AddEnergies(ref Energy4 sum, TQuad quad, double prescale, double exponent)
-    {
-        var values = default(TElement).Unpack(quad);
-        sum.A += default(TPower).Energy(values.A, prescale, exponent);
-        sum.B += default(TPower).Energy(values.B, prescale, exponent);
-        sum.C += default(TPower).Energy(values.C, prescale, exponent);
-        sum.D += default(TPower).Energy(values.D, prescale, exponent);
-    }
-
-    private static double Energy(TScalar element, double prescale, double exponent) =>
-        default(TPower).Energy(default(TElement).Load(element), prescale, exponent);
 }

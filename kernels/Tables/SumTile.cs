@@ -105,6 +105,9 @@ public static class TileLimits
     /// <summary>Most columns that a warp sums at a time.</summary>
     public const int StripeColumns = 128;
 
+    /// <summary>Largest element in bytes that is read four at a time: 16 bytes for each thread.</summary>
+    public const int QuadElementBytes = 4;
+
     /// <summary>Bytes of shared memory in which a warp stages one row of a stripe.</summary>
     public const int StageBytes = 4352;
 }

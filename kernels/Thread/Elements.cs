@@ -38,6 +38,12 @@ public interface IElement<TScalar, TQuad>
     where TScalar : unmanaged
     where TQuad : unmanaged
 {
+    /// <summary>
+    /// Whether four elements are read at once. Not where they are two accesses of 16 bytes: each would touch every other half of a sector.
+    /// A constant, so that the compiler leaves out what is never taken.
+    /// </summary>
+    bool HasQuads { get; }
+
     /// <summary>The element's value.</summary>
     double Load(TScalar element);
 
@@ -55,6 +61,9 @@ public interface IElement<TScalar, TQuad>
 public struct Float32 : IElement<float, Float4>
 {
     /// <inheritdoc/>
+    public readonly bool HasQuads => true;
+
+    /// <inheritdoc/>
     public readonly double Load(float element) => element;
 
     /// <inheritdoc/>
@@ -71,6 +80,9 @@ public struct Float32 : IElement<float, Float4>
 public struct Float64 : IElement<double, Double4>
 {
     /// <inheritdoc/>
+    public readonly bool HasQuads => false;
+
+    /// <inheritdoc/>
     public readonly double Load(double element) => element;
 
     /// <inheritdoc/>
@@ -86,6 +98,9 @@ public struct Float64 : IElement<double, Double4>
 /// <summary>IEEE 754 binary16, by its bits.</summary>
 public struct Float16 : IElement<ushort, Packed4>
 {
+    /// <inheritdoc/>
+    public readonly bool HasQuads => true;
+
     /// <inheritdoc/>
     public readonly double Load(ushort element) => (float)Interop.IntAsFloat(element);
 
@@ -112,6 +127,9 @@ public struct Float16 : IElement<ushort, Packed4>
 /// <summary>The upper half of a binary32, by its bits.</summary>
 public struct BFloat16 : IElement<ushort, Packed4>
 {
+    /// <inheritdoc/>
+    public readonly bool HasQuads => true;
+
     /// <inheritdoc/>
     public readonly double Load(ushort element) => Interop.IntAsFloat((uint)element << 16);
 

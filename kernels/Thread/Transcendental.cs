@@ -1,5 +1,8 @@
-// Logarithm and exponential in float64, from the reductions and polynomials of fdlibm (e_log.c, e_exp.c; Sun Microsystems, freely
-// granted). Errors below 1 unit in the last place. ILGPU's own need a library that is not reproducible or not there.
+// Logarithm and exponential in float64, with the argument reductions and polynomials of fdlibm (e_log.c, e_exp.c):
+//   Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved.
+//   Developed at SunSoft, a Sun Microsystems, Inc. business. Permission to use, copy, modify, and distribute this
+//   software is freely granted, provided that this notice is preserved.
+// Errors below 1 unit in the last place. ILGPU's own need a library that is not reproducible or not there.
 using ILGPU;
 
 namespace EquiNorm.Gpu.Kernels;

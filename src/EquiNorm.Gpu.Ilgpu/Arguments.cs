@@ -106,7 +106,6 @@ internal static class Arguments
         NormStride = p.NormStride,
         Unknowns = p.Unknowns,
         TermCount = p.TermCount,
-        TileCount = p.TileCount,
     };
 
     private static ChannelSums Sums(in ChannelSumParameters p, AddressSpace space) => new()

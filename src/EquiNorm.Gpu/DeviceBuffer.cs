@@ -43,9 +43,6 @@ internal sealed unsafe class DeviceBuffer<T> : IDisposable
     /// <summary>All of it.</summary>
     public DeviceView<T> View => new(_memory.Address, Length);
 
-    /// <summary>Nothing: how kernels are told that something is not there.</summary>
-    public static DeviceView<T> None => default;
-
     public void Upload(ReadOnlySpan<T> source, long start = 0)
     {
         if (!source.IsEmpty)

@@ -42,6 +42,50 @@ public sealed class GpuBackend : IBackend
     /// <inheritdoc/>
     public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new GpuScaler(scalings, weight, _location, _queue);
 
+    /// <summary>Multiplies every bound weight and bias by its factors, in place: one launch for each storage type.</summary>
+    /// <exception cref="NetworkException">An address is not a multiple of the element's size.</exception>
+    public ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
+    {
+        var bound = scalings.Network.Weights.Where(w => w.Layout.Elements > 0 && tensors.IsBound(w.Index)).ToArray();
+        if (_location == TensorLocation.Device)
+        {
+            foreach (var weight in bound)
+            {
+                _queue.RequireReachable((ulong)tensors[weight.Index].Address);
+                DeviceWeights.CheckAlignment(weight.Name, weight.ElementType, tensors[weight.Index].Address);
+            }
+
+            return ScalePass.Run(scalings, bound.Select(w => At(w, (ulong)tensors[w.Index].Address)), _queue);
+        }
+
+        var copies = new List<DeviceBuffer<byte>>();
+        try
+        {
+            foreach (var weight in bound)
+            {
+                copies.Add(new DeviceBuffer<byte>(_queue, weight.Layout.RequiredElements * weight.ElementType.ByteSize()));
+                copies[^1].UploadFrom(tensors[weight.Index].Address);
+            }
+
+            var report = ScalePass.Run(scalings, bound.Select((w, n) => At(w, copies[n].View.Address)), _queue);
+            for (var n = 0; n < bound.Length; n++)
+            {
+                copies[n].DownloadTo(tensors[bound[n].Index].Address);
+            }
+
+            return report;
+        }
+        finally
+        {
+            foreach (var copy in copies)
+            {
+                copy.Dispose();
+            }
+        }
+
+        static ScaledTensor At(Weight weight, ulong address) => new(weight, address, address);
+    }
+
     /// <summary>Releases the queue, if it is owned.</summary>
     public void Dispose()
     {

@@ -101,7 +101,7 @@ internal struct CoarseParameters
     public int NormStride;
     public int Unknowns;
     public int TermCount;
-    public int TileCount;
+    public int Reserved;
 }
 
 /// <summary>Parameters of scaling.</summary>

@@ -286,7 +286,6 @@ internal sealed class KernelTests
             NormStride = 3,
             Unknowns = 2,
             TermCount = 3,
-            TileCount = 3,
         });
         var shift = Read(references);
         var mean = norms.Average(Math.Log);

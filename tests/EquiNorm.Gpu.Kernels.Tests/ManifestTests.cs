@@ -17,7 +17,8 @@ internal sealed class ManifestTests
     private static IEnumerable<string> Names => Manifest.GetProperty("kernels").EnumerateArray().Select(k => k.GetProperty("name").GetString()!);
 
     private static IEnumerable<string> Streaming => Names.Where(
-        n => n.StartsWith("Sum", StringComparison.Ordinal) || n.StartsWith("Scale", StringComparison.Ordinal));
+        n => (n.StartsWith("Sum", StringComparison.Ordinal) || n.StartsWith("Scale", StringComparison.Ordinal))
+            && !n.EndsWith("Float64", StringComparison.Ordinal));
 
     [Test]
     public void The_ptx_was_made_from_the_sources_as_they_are() =>
@@ -45,11 +46,15 @@ internal sealed class ManifestTests
         Assert.That(report.SharedBytes, Is.LessThanOrEqualTo(48 * 1024), "the limit of static shared memory");
     }
 
-    // Four rows, or four parts of a row, at a time: the unrolled loops of the fused pass and of scaling.
+    // Tables are read by vectors too: what counts is what the same kernel for float64 does not have, whose elements are read one by one.
+    // Four parts of a row at a time and the rest of the row make five loads; the fused pass has four rows besides.
     [TestCaseSource(nameof(Streaming))]
     public void A_streaming_kernel_loads_vectors(string name)
     {
-        Assert.That(PtxReport.Of(File.ReadAllText(Path.Combine(Folder, name + ".ptx"))).VectorLoads, Is.GreaterThanOrEqualTo(4));
+        int Loads(string kernel) => PtxReport.Of(File.ReadAllText(Path.Combine(Folder, kernel + ".ptx"))).VectorLoads;
+        var type = name[^"Float32".Length..];
+        var sibling = name.Replace(name.Contains("BFloat16", StringComparison.Ordinal) ? "BFloat16" : type, "Float64", StringComparison.Ordinal);
+        Assert.That(Loads(name) - Loads(sibling), Is.GreaterThanOrEqualTo(name.StartsWith("Sum", StringComparison.Ordinal) ? 12 : 5));
     }
 
     private static string Metadata(string key) =>

@@ -61,7 +61,7 @@ internal static class ScaleLayout
 
     private static ScaleTile Shape(ScaleTile tile, int elementSize, bool contiguous, bool rowsAreOutputs, bool diagonal)
     {
-        var vector = contiguous && elementSize <= 4 && (long)tile.Columns * tile.Kernel % 4 == 0 && tile.Source % 4 == 0 && tile.Target % 4 == 0
+        var vector = contiguous && elementSize <= TileLimits.QuadElementBytes && (long)tile.Columns * tile.Kernel % 4 == 0 && tile.Source % 4 == 0 && tile.Target % 4 == 0
             && (tile.Rows == 1 || tile.RowStride % 4 == 0);
         tile.Flags = (contiguous ? TileFlags.Staged : 0) | (vector ? TileFlags.Vector : 0)
             | (rowsAreOutputs ? TileFlags.RowsAreOutputs : 0) | (diagonal ? TileFlags.Diagonal : 0);

@@ -21,9 +21,7 @@ internal static class TileShape
     public static SumTile Shape(SumTile tile, int elementSize)
     {
         var staged = CanBeStaged(tile.Kernel, tile.KernelStride, tile.ColumnStride, elementSize);
-
-        // Four elements of 8 bytes are two accesses that each touch every other half of a sector: neighbours on neighbours are better.
-        var aligned = elementSize <= 4 && tile.Elements % 4 == 0 && (tile.Rows == 1 || tile.RowStride % 4 == 0);
+        var aligned = elementSize <= TileLimits.QuadElementBytes && tile.Elements % 4 == 0 && (tile.Rows == 1 || tile.RowStride % 4 == 0);
         var vector = staged
             ? aligned && (long)tile.Columns * tile.Kernel % 4 == 0
             : aligned && tile.Columns % 4 == 0 && (tile.Columns == 1 || tile.ColumnStride == 1) && (tile.Kernel == 1 || tile.KernelStride % 4 == 0);

@@ -1,6 +1,4 @@
 using EquiNorm.Backends;
-using EquiNorm.Gpu.Layout;
-using EquiNorm.Gpu.Tables;
 using EquiNorm.Model;
 using EquiNorm.Problem;
 
@@ -11,8 +9,7 @@ internal sealed class GpuScaler : WeightScaler
 {
     private readonly IDeviceQueue _queue;
     private readonly TensorLocation _location;
-    private readonly double[] _outputs;
-    private readonly double[] _inputs;
+    private readonly Scalings _scalings;
 
     public GpuScaler(Scalings scalings, Weight weight, TensorLocation location, IDeviceQueue queue)
     {
@@ -25,7 +22,7 @@ internal sealed class GpuScaler : WeightScaler
         Weight = weight;
         _location = location;
         _queue = queue;
-        (_outputs, _inputs) = scalings.FactorsOf(weight);
+        _scalings = scalings;
     }
 
     public override Weight Weight { get; }
@@ -62,31 +59,7 @@ internal sealed class GpuScaler : WeightScaler
         return report;
     }
 
-    private ApplyReport Run(ulong source, ulong destination)
-    {
-        var tiles = ScaleLayout.Tiles(Weight, Weight.ElementType, source, destination, 0, _outputs.Length, 1);
-        using var table = new DeviceBuffer<ScaleTile>(_queue, tiles);
-        using var outputs = new DeviceBuffer<double>(_queue, [.. _outputs, .. _inputs]);
-        using var counts = new DeviceBuffer<ScaleCounts>(_queue, tiles.Length);
-        _queue.Launch(KernelCatalog.Scale(Weight.ElementType), tiles.Length, KernelPolicy.GroupSize, new ScaleParameters
-        {
-            Tiles = table.View,
-            Elements = DeviceView<byte>.Everywhere,
-            Quads = DeviceView<byte>.Everywhere,
-            OutputFactors = outputs.View,
-            InputFactors = outputs.View,
-            Counts = counts.View,
-        });
-        var left = new ScaleCounts[tiles.Length];
-        counts.Download(left);
-        var report = default(ApplyReport);
-        foreach (var count in left)
-        {
-            report += new ApplyReport(count.Overflowed, count.Underflowed);
-        }
-
-        return report;
-    }
+    private ApplyReport Run(ulong source, ulong destination) => ScalePass.Run(_scalings, [new(Weight, source, destination)], _queue);
 
     private void Require(TensorMemory memory)
     {

@@ -342,7 +342,6 @@ public sealed class GpuStepper : IDisposable
             NormStride = _layout.NormCount,
             Unknowns = CorrectsGroups ? _coarse.Groups.Length : 0,
             TermCount = _coarse.Terms.Length,
-            TileCount = _layout.NormCount,
         };
     }
 

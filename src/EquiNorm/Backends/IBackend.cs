@@ -23,6 +23,21 @@ public interface IBackend : IDisposable
 
     /// <summary>Prepares to apply factors to a weight or bias.</summary>
     WeightScaler CreateScaler(Scalings scalings, Weight weight);
+
+    /// <summary>Multiplies every bound weight and bias by its factors, in place.</summary>
+    ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
+    {
+        var report = default(ApplyReport);
+        foreach (var weight in scalings.Network.Weights)
+        {
+            if (tensors.IsBound(weight.Index))
+            {
+                report += CreateScaler(scalings, weight).Apply(tensors[weight.Index], tensors[weight.Index]);
+            }
+        }
+
+        return report;
+    }
 }
 
 /// <summary>

@@ -67,16 +67,7 @@ public static class RescalingSolver
 
         using var owned = backend is null ? CreateDefaultBackend() : null;
         backend ??= owned!;
-        var report = default(ApplyReport);
-        foreach (var weight in scalings.Network.Weights)
-        {
-            if (tensors.IsBound(weight.Index))
-            {
-                report += backend.CreateScaler(scalings, weight).Apply(tensors[weight.Index], tensors[weight.Index]);
-            }
-        }
-
-        return report;
+        return backend.Apply(scalings, tensors);
     }
 
     /// <summary>What is used where no backend is given.</summary>

@@ -103,6 +103,59 @@ public sealed class GpuStepperTests
     }
 
     [Test]
+    public void More_groups_than_the_device_corrects_are_updated_without_a_correction()
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("long", 0), [.. Enumerable.Repeat(2, 260)], new SketchOptions { OutputScale = 0, Bias = 0 }, sigma: 0.1);
+        var problem = new RescalingProblem(network.Network);
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network);
+        using var stepper = new GpuStepper(problem, device.Tensors, queue);
+        Assert.That(stepper.CorrectsGroups, Is.False);
+
+        // One Jacobi update of the solver, from the same weights.
+        using var tensors = network.Bind();
+        var plan = EquiNorm.Plan.RescalingPlan.Create(problem);
+        using var cpu = new CpuBackend(1);
+        using var state = cpu.CreateState(plan, tensors);
+        state.Load(new double[network.Network.ChannelCount], EquiNorm.Backends.EnergyUse.Keep);
+        state.Update(plan.Singles.Span);
+        var expected = new double[network.Network.ChannelCount];
+        state.ReadLogFactors(expected);
+
+        stepper.Step();
+        Assert.That(Difference(stepper.ReadScalings().LogFactors.ToArray(), expected), Is.LessThan(1e-12), TestSeeds.Repeat);
+    }
+
+    [Test]
+    public void Tensors_may_begin_at_any_element([ValueSource(nameof(Types))] ElementType type, [Values(1, 3)] int elements)
+    {
+        var seed = TestSeeds.Of("misaligned", elements);
+        var results = new List<double[]>();
+        foreach (var offset in new[] { 0, elements * type.ByteSize() })
+        {
+            var network = RandomNetworks.Create("convolution 2-D", seed, new SketchOptions { ElementTypes = [type], OutputScale = 0, Strided = 0 });
+            using var queue = new MachineQueue();
+            using var device = new DeviceNetwork(queue, network, offset);
+            using var stepper = new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue);
+            stepper.Step();
+            results.Add([.. stepper.ReadScalings().LogFactors]);
+        }
+
+        Assert.That(results[1], Is.EqualTo(results[0]).Within(1e-12), TestSeeds.Repeat);
+    }
+
+    [Test]
+    public void Half_an_element_is_refused()
+    {
+        var network = RandomNetworks.Chain(1, [3, 4, 2], new SketchOptions { ElementTypes = [ElementType.Float32], OutputScale = 0, Strided = 0 });
+        using var queue = new MachineQueue();
+        using var device = new DeviceNetwork(queue, network, offset: 2);
+        Assert.That(
+            () => new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue),
+            Throws.TypeOf<NetworkException>().With.Message.Contains("not a multiple of the 4 bytes"));
+    }
+
+    [Test]
     public void Nothing_is_written_where_a_weight_is_not_finite([Values(double.NaN, double.PositiveInfinity)] double value)
     {
         var network = RandomNetworks.Chain(TestSeeds.Of("nan", 0), [5, 40, 7], new SketchOptions { ElementTypes = [ElementType.Float32], OutputScale = 0, Strided = 0 });

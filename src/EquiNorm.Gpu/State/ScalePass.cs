@@ -1,0 +1,75 @@
+using EquiNorm.Backends;
+using EquiNorm.Gpu.Layout;
+using EquiNorm.Gpu.Tables;
+using EquiNorm.Model;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Gpu.State;
+
+/// <summary>A tensor to be multiplied by its factors.</summary>
+/// <param name="Weight">Its layout and type.</param>
+/// <param name="Source">Address on the device to read from.</param>
+/// <param name="Target">Address on the device to write to; may be the same.</param>
+internal readonly record struct ScaledTensor(Weight Weight, ulong Source, ulong Target);
+
+/// <summary>Multiplies tensors on the device by given factors: one launch for each storage type, however many tensors there are.</summary>
+internal static class ScalePass
+{
+    /// <summary>Multiplies, waits, and tells what left the range.</summary>
+    public static ApplyReport Run(Scalings scalings, IEnumerable<ScaledTensor> tensors, IDeviceQueue queue)
+    {
+        // Factors by position, not by channel: output scales are baked in, and steep factors balanced between the two sides.
+        var factors = new List<double>();
+        var tables = new Dictionary<ElementType, List<ScaleTile>>();
+        foreach (var (weight, source, target) in tensors)
+        {
+            if (weight.Layout.Elements == 0)
+            {
+                continue;
+            }
+
+            var (outputs, inputs) = scalings.FactorsOf(weight);
+            var table = tables.TryGetValue(weight.ElementType, out var known) ? known : tables[weight.ElementType] = [];
+            foreach (var tile in ScaleLayout.Tiles(weight, weight.ElementType, source, target, factors.Count, factors.Count + outputs.Length, 1))
+            {
+                table.Add(tile with { Counts = table.Count });
+            }
+
+            factors.AddRange(outputs);
+            factors.AddRange(inputs);
+        }
+
+        using var factorTable = new DeviceBuffer<double>(queue, factors.ToArray());
+        var report = default(ApplyReport);
+        foreach (var (type, table) in tables)
+        {
+            report += Run(type, table.ToArray(), factorTable.View, queue);
+        }
+
+        return report;
+    }
+
+    private static ApplyReport Run(ElementType type, ScaleTile[] tiles, DeviceView<double> factors, IDeviceQueue queue)
+    {
+        using var table = new DeviceBuffer<ScaleTile>(queue, tiles);
+        using var counts = new DeviceBuffer<ScaleCounts>(queue, tiles.Length);
+        queue.Launch(KernelCatalog.Scale(type), tiles.Length, KernelPolicy.GroupSize, new ScaleParameters
+        {
+            Tiles = table.View,
+            Elements = DeviceView<byte>.Everywhere,
+            Quads = DeviceView<byte>.Everywhere,
+            OutputFactors = factors,
+            InputFactors = factors,
+            Counts = counts.View,
+        });
+        var left = new ScaleCounts[tiles.Length];
+        counts.Download(left);
+        var report = default(ApplyReport);
+        foreach (var count in left)
+        {
+            report += new ApplyReport(count.Overflowed, count.Underflowed);
+        }
+
+        return report;
+    }
+}
