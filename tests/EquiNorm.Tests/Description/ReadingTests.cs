@@ -157,6 +157,20 @@ public sealed class ReadingTests
     }
 
     [Test]
+    public void Height_is_that_of_the_longest_path_whatever_is_listed_first()
+    {
+        var network = Parse(Document(Axes, """
+            { "name": "stem", "type": "float32", "shape": [6, 4], "output": "a", "input": "x" },
+            { "name": "short head", "type": "float32", "shape": [2, 6], "output": "y", "input": "a" },
+            { "name": "branch", "type": "float32", "shape": [3, 3], "output": [{ "axis": "b", "start": 0, "count": 3 }], "input": [{ "axis": "a", "start": 3, "count": 3 }] },
+            { "name": "idle", "type": "float32", "shape": [3, 3], "output": [{ "axis": "b", "start": 3, "count": 3 }], "input": [{ "axis": "a", "start": 3, "count": 3 }] },
+            { "name": "long head", "type": "float32", "shape": [2, 3], "output": "y", "input": [{ "axis": "b", "start": 0, "count": 3 }] }
+            """));
+
+        Assert.That(network.Weights.Select(w => (w.Name, w.Height)), Is.EqualTo([("stem", 2), ("short head", 0), ("branch", 1), ("idle", 0), ("long head", 0)]));
+    }
+
+    [Test]
     public void Height_given_on_one_use_of_a_tied_tensor_counts_for_all()
     {
         var network = Parse(Document(Axes, """
