@@ -91,9 +91,9 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
         }
 
         WriteNumbers(line, "shape", tensor.Shape);
-        if (tensor.Order != DimensionOrder.OutputInput)
+        if (tensor.Order != TensorOrder.OutputInput)
         {
-            line.WriteString("order", tensor.Order == DimensionOrder.InputOutput ? "input-output" : "group-output-input");
+            line.WriteString("order", tensor.Order == TensorOrder.InputOutput ? "input-output" : "group-output-input");
         }
 
         if (tensor.Groups is > 1)
@@ -158,9 +158,10 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
         line.WriteEndArray();
     }
 
-    // The first form that reads as the very layout; the last one can say everything.
+    // The first form that reads as the very layout, in the tensor's own order if there is one; the last one can say everything.
     private StoredTensor Stored(Weight weight) =>
-        Forms(weight).FirstOrDefault(f => f.Layout(weight.Outputs.Length, weight.Inputs.Length, out _) == weight.Layout)
+        Forms(weight).Where(f => f.Layout(weight.Outputs.Length, weight.Inputs.Length, out _) == weight.Layout)
+            .OrderBy(f => f.Order == weight.Layout.Order ? 0 : 1).FirstOrDefault()
         ?? throw new NetworkException($"Weight '{weight.Name}': its layout is beyond the limits of a description: {weight.Layout}.");
 
     private IEnumerable<StoredTensor> Forms(Weight weight)
@@ -191,7 +192,7 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
 
         yield return new StoredTensor(
             isBias ? WeightKind.Bias : WeightKind.Weight,
-            DimensionOrder.GroupOutputInput,
+            TensorOrder.GroupOutputInput,
             null,
             [layout.Groups, layout.OutputsPerGroup, layout.InputsPerGroup, layout.Kernel],
             [layout.GroupStride, layout.OutputStride, layout.InputStride, layout.KernelStride],
@@ -199,10 +200,10 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
     }
 
     private static IEnumerable<StoredTensor> Contiguous(WeightLayout layout, bool isBias, long[] shape) => isBias
-        ? [new StoredTensor(WeightKind.Bias, DimensionOrder.OutputInput, null, shape)]
+        ? [new StoredTensor(WeightKind.Bias, TensorOrder.OutputInput, null, shape)]
         : [
-            new StoredTensor(WeightKind.Diagonal, DimensionOrder.OutputInput, null, shape),
-            new StoredTensor(WeightKind.Weight, DimensionOrder.OutputInput, layout.Groups, shape),
-            new StoredTensor(WeightKind.Weight, DimensionOrder.InputOutput, layout.Groups, shape),
+            new StoredTensor(WeightKind.Diagonal, TensorOrder.OutputInput, null, shape),
+            new StoredTensor(WeightKind.Weight, TensorOrder.OutputInput, layout.Groups, shape),
+            new StoredTensor(WeightKind.Weight, TensorOrder.InputOutput, layout.Groups, shape),
         ];
 }

@@ -15,19 +15,6 @@ internal enum WeightKind
     Bias,
 }
 
-/// <summary>Which dimensions a stored tensor has, outermost first; kernel dimensions follow.</summary>
-internal enum DimensionOrder
-{
-    /// <summary>[outputs, inputs / groups].</summary>
-    OutputInput,
-
-    /// <summary>[inputs, outputs / groups].</summary>
-    InputOutput,
-
-    /// <summary>[groups, outputs / groups, inputs / groups].</summary>
-    GroupOutputInput,
-}
-
 /// <summary>What is wrong with a stored tensor.</summary>
 /// <param name="Property">The property at fault.</param>
 /// <param name="Expected">What would be right.</param>
@@ -45,7 +32,7 @@ internal readonly record struct TensorProblem(string Property, string Expected);
 /// <param name="Strides">In elements, one for each dimension; null: contiguous.</param>
 /// <param name="Offset">First element.</param>
 internal sealed record StoredTensor(
-    WeightKind Kind, DimensionOrder Order, int? Groups, long[] Shape, long[]? Strides = null, long Offset = 0)
+    WeightKind Kind, TensorOrder Order, int? Groups, long[] Shape, long[]? Strides = null, long Offset = 0)
 {
     /// <summary>The layout for <paramref name="outputs"/> and <paramref name="inputs"/> channels; null with a problem if it does not fit.</summary>
     public WeightLayout? Layout(int outputs, int inputs, out TensorProblem problem)
@@ -72,10 +59,10 @@ internal sealed record StoredTensor(
 
         return (Kind, Order) switch
         {
-            (_, DimensionOrder.GroupOutputInput) => Blocks(outputs, inputs, strides, out problem),
+            (_, TensorOrder.GroupOutputInput) => Blocks(outputs, inputs, strides, out problem),
             (WeightKind.Diagonal, _) => Diagonal(outputs, inputs, strides, out problem),
             (WeightKind.Bias, _) => Bias(outputs, strides, out problem),
-            (_, DimensionOrder.InputOutput) => Matrix(inputs, outputs, strides, "inputs", "outputs", out problem),
+            (_, TensorOrder.InputOutput) => Matrix(inputs, outputs, strides, "inputs", "outputs", out problem),
             _ => Matrix(outputs, inputs, strides, "outputs", "inputs", out problem),
         };
     }
@@ -118,6 +105,7 @@ internal sealed record StoredTensor(
 
         return !TryKernel(3, strides, out var kernel, out var stride, ref problem) ? null : new WeightLayout
         {
+            Order = Order,
             Groups = (int)Shape[0],
             OutputsPerGroup = (int)Shape[1],
             InputsPerGroup = (int)Shape[2],
@@ -134,7 +122,7 @@ internal sealed record StoredTensor(
     private WeightLayout? Matrix(int outer, int inner, long[] strides, string outerName, string innerName, out TensorProblem problem)
     {
         var groups = Groups ?? 1;
-        var isTransposed = Order == DimensionOrder.InputOutput;
+        var isTransposed = Order == TensorOrder.InputOutput;
         var form = $"[{outerName}, {innerName}{(groups > 1 ? $" / {groups}" : "")}, kernel...] of {outer} {outerName} and {inner} {innerName} is expected";
         problem = new("shape", form);
         if (Shape.Length < 2)
@@ -175,6 +163,7 @@ internal sealed record StoredTensor(
         var (outerPerGroup, innerPerGroup) = (outer / groups, inner / groups);
         return new WeightLayout
         {
+            Order = Order,
             Groups = groups,
             OutputsPerGroup = isTransposed ? innerPerGroup : outerPerGroup,
             InputsPerGroup = isTransposed ? outerPerGroup : innerPerGroup,

@@ -23,9 +23,9 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
 
         var kind = kindText?.Word(("weight", WeightKind.Weight), ("diagonal", WeightKind.Diagonal), ("bias", WeightKind.Bias)) ?? WeightKind.Weight;
         var order = orderText?.Word(
-            ("output-input", DimensionOrder.OutputInput),
-            ("input-output", DimensionOrder.InputOutput),
-            ("group-output-input", DimensionOrder.GroupOutputInput)) ?? DimensionOrder.OutputInput;
+            ("output-input", TensorOrder.OutputInput),
+            ("input-output", TensorOrder.InputOutput),
+            ("group-output-input", TensorOrder.GroupOutputInput)) ?? TensorOrder.OutputInput;
         RequireFor(kind, order, orderText, groups, input, place);
         var tensor = new StoredTensor(
             kind,
@@ -73,7 +73,7 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
     }
 
     private static void RequireFor(
-        WeightKind kind, DimensionOrder order, JsonPlace? orderText, JsonPlace? groups, JsonPlace? input, JsonPlace place)
+        WeightKind kind, TensorOrder order, JsonPlace? orderText, JsonPlace? groups, JsonPlace? input, JsonPlace place)
     {
         if (kind == WeightKind.Bias ? input is not null : input is null)
         {
@@ -85,7 +85,7 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
             throw groups.Unexpected("groups are expected of the kind weight only");
         }
 
-        if (order == DimensionOrder.InputOutput && kind != WeightKind.Weight || order != DimensionOrder.OutputInput && kind == WeightKind.Diagonal)
+        if (order == TensorOrder.InputOutput && kind != WeightKind.Weight || order != TensorOrder.OutputInput && kind == WeightKind.Diagonal)
         {
             throw orderText!.Unexpected("another order is expected of the kind weight only");
         }

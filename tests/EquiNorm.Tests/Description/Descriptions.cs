@@ -30,6 +30,7 @@ internal static class Descriptions
 
     private static string Text(ChannelGroup g) => $"{g.Index} {g.Name} {g.FirstChannel} {g.Count} {g.PinnedBecause ?? "free"}";
 
+    // Layouts compare without the order of dimensions, which a view of any strides need not keep.
     private static string Text(Weight w) =>
-        $"{w.Index} {w.Name} {w.ElementType} {w.Role} {w.Height} {w.Layout} {string.Join(' ', w.Outputs.Ranges)} <- {string.Join(' ', w.Inputs.Ranges)}";
+        $"{w.Index} {w.Name} {w.ElementType} {w.Role} {w.Height} {w.Layout with { Order = default }} {string.Join(' ', w.Outputs.Ranges)} <- {string.Join(' ', w.Inputs.Ranges)}";
 }
