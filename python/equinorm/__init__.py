@@ -1,0 +1,2 @@
+from ._graph import describe
+from ._network import Group, Network, NetworkBuilder
