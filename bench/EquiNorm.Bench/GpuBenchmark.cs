@@ -57,7 +57,7 @@ public class GpuBenchmark
         _solved = new DeviceTensors(host, _queue);
         _stepped = new DeviceTensors(host, _queue);
         _stepper = new GpuStepper(_problem, _stepped.Tensors, _queue);
-        _queue.Prepare(KernelCatalog.All);
+        _stepper.Prepare();
         _graph = _queue.Capture(_stepper.Step);
     }
 

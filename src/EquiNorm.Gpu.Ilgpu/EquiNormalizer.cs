@@ -11,27 +11,25 @@ namespace EquiNorm.Gpu.Ilgpu;
 public static class EquiNormAcceleratorExtensions
 {
     /// <summary>Prepares the rescaling of tensors that live on an accelerator; uses the default stream until a method is given another.</summary>
-    /// <inheritdoc cref="CreateEquiNormalizer(Accelerator, AcceleratorStream, RescalingProblem, NetworkTensors, IEnumerable{StepCompanion}?)"/>
+    /// <inheritdoc cref="CreateEquiNormalizer(Accelerator, AcceleratorStream, RescalingProblem, NetworkTensors)"/>
     public static EquiNormalizer CreateEquiNormalizer(
-        this Accelerator accelerator, RescalingProblem problem, NetworkTensors tensors, IEnumerable<StepCompanion>? companions = null)
+        this Accelerator accelerator, RescalingProblem problem, NetworkTensors tensors)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
-        return accelerator.CreateEquiNormalizer(accelerator.DefaultStream, problem, tensors, companions);
+        return accelerator.CreateEquiNormalizer(accelerator.DefaultStream, problem, tensors);
     }
 
     /// <summary>Prepares the rescaling of tensors that live on an accelerator. Waits until the stream has prepared it.</summary>
     /// <param name="accelerator">The accelerator; must outlive what is returned.</param>
     /// <param name="stream">Where to prepare, behind whatever fills the tensors.</param>
     /// <param name="problem">What is minimised.</param>
-    /// <param name="tensors">The elements, bound by <see cref="TensorViews"/>; the buffers must outlive what is returned.</param>
-    /// <param name="companions">Tensors that move with the weights in each step: momenta, copies.</param>
+    /// <param name="tensors">The elements, bound by <see cref="TensorViews"/>, companions too; the buffers must outlive what is returned.</param>
     /// <returns>An object that owns its workspace on the accelerator, and nothing else.</returns>
     public static EquiNormalizer CreateEquiNormalizer(
         this Accelerator accelerator,
         AcceleratorStream stream,
         RescalingProblem problem,
-        NetworkTensors tensors,
-        IEnumerable<StepCompanion>? companions = null)
+        NetworkTensors tensors)
     {
         ArgumentNullException.ThrowIfNull(accelerator);
         ArgumentNullException.ThrowIfNull(stream);
@@ -40,7 +38,7 @@ public static class EquiNormAcceleratorExtensions
             throw new ArgumentException($"The stream belongs to accelerator '{stream.Accelerator.Name}', not to this one.", nameof(stream));
         }
 
-        return new EquiNormalizer(stream, problem, tensors, companions);
+        return new EquiNormalizer(stream, problem, tensors);
     }
 }
 
@@ -63,15 +61,13 @@ public sealed class EquiNormalizer : IDisposable
     private readonly GpuBackend _backend;
     private readonly RescalingProblem _problem;
     private readonly NetworkTensors _tensors;
-    private readonly StepCompanion[] _companions;
     private GpuStepper? _stepper;
     private bool _disposed;
 
-    internal EquiNormalizer(AcceleratorStream stream, RescalingProblem problem, NetworkTensors tensors, IEnumerable<StepCompanion>? companions)
+    internal EquiNormalizer(AcceleratorStream stream, RescalingProblem problem, NetworkTensors tensors)
     {
         _problem = problem;
         _tensors = tensors;
-        _companions = [.. companions ?? []];
         _queue = new IlgpuQueue(stream);
         _backend = new GpuBackend(_queue, TensorLocation.Device);
         try
@@ -80,6 +76,7 @@ public sealed class EquiNormalizer : IDisposable
             if (problem.Network.Weights.All(w => w.OutputScale.IsEmpty))
             {
                 _stepper = CreateStepper();
+                _stepper.Prepare();
             }
 
             _queue.Synchronize();
@@ -96,7 +93,7 @@ public sealed class EquiNormalizer : IDisposable
     public void Step(AcceleratorStream stream) => StepperOn(stream).Step();
 
     /// <summary>Waits for the last step, and tells what it did.</summary>
-    public GpuStepReport ReadReport(AcceleratorStream stream) => StepperOn(stream).ReadReport();
+    public StepReport ReadReport(AcceleratorStream stream) => StepperOn(stream).ReadReport();
 
     /// <summary>Waits for the last step, and returns the factors that it applied.</summary>
     public Scalings ReadScalings(AcceleratorStream stream) => StepperOn(stream).ReadScalings();
@@ -116,7 +113,7 @@ public sealed class EquiNormalizer : IDisposable
         return RescalingSolver.Solve(_problem, _tensors, options, _backend, progress, cancellation);
     }
 
-    /// <summary>Multiplies weights and biases in place by factors that <see cref="Solve"/> found; companions stay as they are.</summary>
+    /// <summary>Multiplies weights and biases in place by factors that <see cref="Solve"/> found, and companions with them.</summary>
     public ApplyReport Apply(AcceleratorStream stream, Scalings scalings)
     {
         Use(stream);
@@ -146,5 +143,5 @@ public sealed class EquiNormalizer : IDisposable
         return _stepper ??= CreateStepper();
     }
 
-    private GpuStepper CreateStepper() => new(_problem, _tensors, _queue, _companions);
+    private GpuStepper CreateStepper() => new(_problem, _tensors, _queue);
 }

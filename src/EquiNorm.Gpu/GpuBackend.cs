@@ -1,5 +1,6 @@
 using EquiNorm.Backends;
 using EquiNorm.Gpu.State;
+using EquiNorm.Gpu.Step;
 using EquiNorm.Model;
 using EquiNorm.Plan;
 using EquiNorm.Problem;
@@ -10,9 +11,9 @@ namespace EquiNorm.Gpu;
 /// A GPU, behind any <see cref="IDeviceQueue"/>. Arithmetic is float64; results have the same bits on every run and every device of the
 /// same rounding. Serves one caller at a time.
 /// </summary>
-public sealed class GpuBackend : IBackend
+public sealed class GpuBackend : IStepperSource
 {
-    private readonly IDeviceQueue _queue;
+    private readonly WorkspaceQueue _queue;
     private readonly TensorLocation _location;
     private readonly bool _ownsQueue;
 
@@ -22,13 +23,16 @@ public sealed class GpuBackend : IBackend
     public GpuBackend(IDeviceQueue queue, TensorLocation location = TensorLocation.Host, bool ownsQueue = false)
     {
         ArgumentNullException.ThrowIfNull(queue);
-        _queue = queue;
+        _queue = new WorkspaceQueue(queue);
         _location = location;
         _ownsQueue = ownsQueue;
     }
 
     /// <inheritdoc/>
     public string Name => _queue.Name;
+
+    /// <inheritdoc/>
+    public TensorDevice Device => _location == TensorLocation.Device ? _queue.TensorDevice : TensorDevice.Cpu;
 
     /// <inheritdoc/>
     public int Threads => 1;
@@ -42,35 +46,35 @@ public sealed class GpuBackend : IBackend
     /// <inheritdoc/>
     public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new GpuScaler(scalings, weight, _location, _queue);
 
-    /// <summary>Multiplies every bound weight and bias by its factors, in place: one launch for each storage type.</summary>
+    /// <summary>Multiplies every bound weight, bias and companion by its factors, in place: one launch for each storage type.</summary>
     /// <exception cref="NetworkException">An address is not a multiple of the element's size.</exception>
     public ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
     {
-        var bound = scalings.Network.Weights.Where(w => w.Layout.Elements > 0 && tensors.IsBound(w.Index)).ToArray();
+        var bound = Bound(scalings.Network, tensors);
         if (_location == TensorLocation.Device)
         {
-            foreach (var weight in bound)
+            foreach (var (tensor, memory) in bound)
             {
-                _queue.RequireReachable((ulong)tensors[weight.Index].Address);
-                DeviceWeights.CheckAlignment(weight.Name, weight.ElementType, tensors[weight.Index].Address);
+                _queue.RequireReachable((ulong)memory.Address);
+                DeviceWeights.CheckAlignment(tensor.Weight.Name, tensor.Type, memory.Address);
             }
 
-            return ScalePass.Run(scalings, bound.Select(w => At(w, (ulong)tensors[w.Index].Address)), _queue);
+            return ScalePass.Run(scalings, bound.Select(b => At(b.Tensor, (ulong)b.Memory.Address)), _queue);
         }
 
         var copies = new List<DeviceBuffer<byte>>();
         try
         {
-            foreach (var weight in bound)
+            foreach (var (tensor, memory) in bound)
             {
-                copies.Add(new DeviceBuffer<byte>(_queue, weight.Layout.RequiredElements * weight.ElementType.ByteSize()));
-                copies[^1].UploadFrom(tensors[weight.Index].Address);
+                copies.Add(new DeviceBuffer<byte>(_queue, tensor.Layout.RequiredElements * tensor.Type.ByteSize()));
+                copies[^1].UploadFrom(memory.Address);
             }
 
-            var report = ScalePass.Run(scalings, bound.Select((w, n) => At(w, copies[n].View.Address)), _queue);
-            for (var n = 0; n < bound.Length; n++)
+            var report = ScalePass.Run(scalings, bound.Select((b, n) => At(b.Tensor, copies[n].View.Address)), _queue);
+            for (var n = 0; n < bound.Count; n++)
             {
-                copies[n].DownloadTo(tensors[bound[n].Index].Address);
+                copies[n].DownloadTo(bound[n].Memory.Address);
             }
 
             return report;
@@ -83,8 +87,38 @@ public sealed class GpuBackend : IBackend
             }
         }
 
-        static ScaledTensor At(Weight weight, ulong address) => new(weight, address, address);
+        static ScaledTensor At(ScaledTensor tensor, ulong address) => tensor with { Source = address, Target = address };
     }
+
+    /// <inheritdoc/>
+    /// <remarks>The stepper of the device, for tensors there and one sweep; for others the host drives the steps.</remarks>
+    public IStepper? CreateStepper(RescalingProblem problem, NetworkTensors tensors, StepOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return _location == TensorLocation.Device && options.Sweeps == 1 ? new GpuStepper(problem, tensors, _queue, options) : null;
+    }
+
+    /// <inheritdoc/>
+    public long MeasureWorkspace(RescalingProblem problem, NetworkTensors tensors, StepOptions options)
+    {
+        using var measure = new MeasuringQueue();
+        if (_location == TensorLocation.Device && options.Sweeps == 1)
+        {
+            using var stepper = new GpuStepper(problem, tensors, measure, options);
+            stepper.Prepare();
+            return measure.Bytes;
+        }
+
+        using var state = new GpuState(RescalingPlan.Create(problem), tensors, _location, measure);
+        state.Load(new double[problem.Network.ChannelCount], EnergyUse.Keep);
+        return measure.Bytes;
+    }
+
+    /// <inheritdoc/>
+    public void UseWorkspace(nint address, long bytes) => _queue.UseRegion((ulong)address, bytes);
+
+    /// <inheritdoc/>
+    public void UseStream(nint stream) => _queue.UseStream(stream);
 
     /// <summary>Releases the queue, if it is owned.</summary>
     public void Dispose()
@@ -93,5 +127,23 @@ public sealed class GpuBackend : IBackend
         {
             _queue.Dispose();
         }
+    }
+
+    private static List<(ScaledTensor Tensor, TensorMemory Memory)> Bound(Network network, NetworkTensors tensors)
+    {
+        var bound = new List<(ScaledTensor Tensor, TensorMemory Memory)>();
+        foreach (var weight in network.Weights.Where(w => w.Layout.Elements > 0 && tensors.IsBound(w.Index)))
+        {
+            bound.Add((new ScaledTensor(weight, weight.Layout, weight.ElementType, 1, 0, 0), tensors[weight.Index]));
+        }
+
+        foreach (var companion in tensors.Companions.Where(c => c.Layout.Elements > 0))
+        {
+            var weight = network.Weights[companion.Weight.Index];
+            bound.Add((
+                new ScaledTensor(weight, companion.Layout, companion.Memory.ElementType, companion.Power, 0, 0), companion.Memory));
+        }
+
+        return bound;
     }
 }

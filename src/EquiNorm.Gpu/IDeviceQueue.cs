@@ -1,3 +1,5 @@
+using EquiNorm.Model;
+
 namespace EquiNorm.Gpu;
 
 /// <summary>
@@ -18,6 +20,25 @@ public interface IDeviceQueue : IDisposable
 
     /// <summary>Memory as above, with a word on what it is for: "table" or "workspace". A queue may account for it, or not.</summary>
     DeviceMemory Allocate(long bytes, string purpose) => Allocate(bytes);
+
+    /// <summary>Where tensors must lie that kernels reach.</summary>
+    TensorDevice TensorDevice => TensorDevice.Cuda(0);
+
+    /// <summary>Puts all further work on another stream, behind the work so far.</summary>
+    /// <param name="stream">A stream (CUstream) of the same context; 0 is the legacy default stream.</param>
+    /// <exception cref="NotSupportedException">This queue is given its streams in another way.</exception>
+    void UseStream(nint stream)
+    {
+        if (stream != 0)
+        {
+            throw new NotSupportedException($"Queue '{Name}' takes no CUDA streams; 0x{stream:x} was given.");
+        }
+    }
+
+    /// <summary>Makes kernels ready, so that no launch has to: before a stream is captured.</summary>
+    void Prepare(IEnumerable<KernelId> kernels)
+    {
+    }
 
     /// <summary>Gives memory back; kernels launched before may still use it.</summary>
     void Free(DeviceMemory memory);

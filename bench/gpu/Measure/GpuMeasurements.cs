@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using EquiNorm.Backends;
 using EquiNorm.Gpu.Cuda;
 using EquiNorm.Gpu.Step;
 using EquiNorm.Model;
@@ -62,6 +63,7 @@ internal sealed class GpuMeasurements(CudaQueue queue, bool isQuick)
         queue.Synchronize();
         var upload = Lap(clock);
         using var stepper = new GpuStepper(new RescalingProblem(network.Network), tensors.Tensors, queue);
+        stepper.Prepare();
         queue.Synchronize();
         var prepare = Lap(clock);
         stepper.Step();
@@ -89,9 +91,9 @@ internal sealed class GpuMeasurements(CudaQueue queue, bool isQuick)
     public BenchStep Step(RescalingProblem problem, NetworkTensors tensors)
     {
         using var stepper = new GpuStepper(problem, tensors, queue);
-        queue.Prepare(KernelCatalog.All);
+        stepper.Prepare();
         var plain = PerRepetition(stepper.Step);
-        if (!stepper.ReadReport().IsFinite)
+        if (stepper.ReadReport().Outcome != StepOutcome.Applied)
         {
             throw new InvalidOperationException("A step met weights that are not finite; its time means nothing.");
         }

@@ -45,6 +45,7 @@ internal sealed unsafe class CudaDriver
 
     public readonly delegate* unmanaged<nint*, uint, CudaResult> EventCreate;
     public readonly delegate* unmanaged<nint, nint, CudaResult> EventRecord;
+    public readonly delegate* unmanaged<nint, nint, uint, CudaResult> StreamWaitEvent;
     public readonly delegate* unmanaged<nint, CudaResult> EventQuery;
     public readonly delegate* unmanaged<nint, CudaResult> EventSynchronize;
     public readonly delegate* unmanaged<float*, nint, nint, CudaResult> EventElapsedTime;
@@ -112,6 +113,7 @@ internal sealed unsafe class CudaDriver
 
         EventCreate = (delegate* unmanaged<nint*, uint, CudaResult>)Entry("cuEventCreate");
         EventRecord = (delegate* unmanaged<nint, nint, CudaResult>)Entry("cuEventRecord");
+        StreamWaitEvent = (delegate* unmanaged<nint, nint, uint, CudaResult>)Entry("cuStreamWaitEvent");
         EventQuery = (delegate* unmanaged<nint, CudaResult>)Entry("cuEventQuery");
         EventSynchronize = (delegate* unmanaged<nint, CudaResult>)Entry("cuEventSynchronize");
         EventElapsedTime = (delegate* unmanaged<float*, nint, nint, CudaResult>)Entry("cuEventElapsedTime");

@@ -1,3 +1,5 @@
+using EquiNorm.Model;
+
 namespace EquiNorm.Gpu.Cuda;
 
 /// <summary>
@@ -10,8 +12,7 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
     private readonly CudaDriver _driver;
     private readonly CudaContext _context;
     private readonly Func<KernelId, byte[]> _images;
-    private readonly nint _stream;
-    private readonly bool _ownsStream;
+    private readonly nint _ownStream;
     private readonly ContextModules _modules;
     private readonly DeviceHeap _heap;
     private readonly StagingRing _smallCopies;
@@ -20,6 +21,8 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
 
     // By KernelId.Index: a launch looks nothing up.
     private LoadedKernel?[] _kernels = [];
+    private nint _stream;
+    private nint _handover;
     private long _launches;
     private long _copies;
     private long _synchronizations;
@@ -33,7 +36,7 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
         _context = context;
         _images = images;
         _stream = stream;
-        _ownsStream = ownsStream;
+        _ownStream = ownsStream ? stream : 0;
         _heap = new DeviceHeap(driver);
         _smallCopies = new StagingRing(driver, stream, SmallBuffers, SmallBufferBytes);
         _largeCopies = new StagingRing(driver, stream, LargeBuffers, LargeBufferBytes);
@@ -69,6 +72,8 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
     /// <param name="stream">The caller's stream (cudaStream_t, CUstream); zero is the legacy default stream.</param>
     /// <exception cref="CudaException">The stream is another context's, or the kernels do not run there.</exception>
     public static CudaQueue OnStream(int device, nint stream) => OnStream(InstalledDriver.Get(), device, stream, KernelImages.Ptx);
+
+    TensorDevice IDeviceQueue.TensorDevice => TensorDevice.Cuda(_context.Device.Index);
 
     internal static CudaQueue OnDevice(CudaDriver driver, int index, Func<KernelId, byte[]> images)
     {
@@ -273,40 +278,19 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
                     _modules.Unload();
                 }
 
-                if (_ownsStream)
+                if (_handover != 0)
                 {
-                    _driver.StreamDestroy(_stream);
+                    _driver.EventDestroy(_handover);
+                }
+
+                if (_ownStream != 0)
+                {
+                    _driver.StreamDestroy(_ownStream);
                 }
             }
         }
 
         _context.Release();
-    }
-
-    private static void RequireStreamOf(CudaDriver driver, CudaContext context, nint stream)
-    {
-        // The special handles mean the context that is current.
-        if (stream is 0 or CudaConstants.StreamLegacy or CudaConstants.StreamPerThread || driver.StreamGetCtx == null)
-        {
-            return;
-        }
-
-        nint owner;
-        var result = driver.StreamGetCtx(stream, &owner);
-        if (result is CudaResult.InvalidHandle or CudaResult.InvalidValue or CudaResult.InvalidContext)
-        {
-            throw CudaErrors.Of(
-                driver, result, "cuStreamGetCtx", CudaErrorKind.WrongContext, $"0x{stream:x} is not a stream, or was destroyed.");
-        }
-
-        driver.Check(result, "cuStreamGetCtx");
-        if (owner != context.Handle)
-        {
-            throw new CudaException(
-                CudaErrorKind.WrongContext,
-                $"Stream 0x{stream:x} belongs to another context than the one to work in (device {context.Device.Index}). Name the stream's device "
-                + "(CudaQueue.OnStream), or make the stream's context current first (CudaQueue.InCurrentContext).");
-        }
     }
 
     private LoadedKernel? Prepared(KernelId kernel)

@@ -11,6 +11,9 @@ internal sealed unsafe class StagingRing(CudaDriver driver, nint stream, int buf
     private byte* _memory;
     private int _next;
 
+    /// <summary>The stream of the copies.</summary>
+    public nint Stream { get; set; } = stream;
+
     /// <summary>Bytes of a buffer.</summary>
     public int BufferBytes => bufferBytes;
 
@@ -34,11 +37,11 @@ internal sealed unsafe class StagingRing(CudaDriver driver, nint stream, int buf
     /// <summary>Says that a copy with this buffer was put into the stream.</summary>
     public void Submitted(int buffer)
     {
-        var result = driver.EventRecord(_events[buffer], stream);
+        var result = driver.EventRecord(_events[buffer], Stream);
         if (result != CudaResult.Success)
         {
             // Without the event nobody knows when the copy is done: wait now, whatever that says.
-            driver.StreamSynchronize(stream);
+            driver.StreamSynchronize(Stream);
             throw CudaErrors.Of(driver, result, "cuEventRecord");
         }
 

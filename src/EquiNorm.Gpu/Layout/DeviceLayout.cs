@@ -91,7 +91,7 @@ internal sealed class DeviceLayout
 
     private WeightPlace Place(PlannedWeight planned)
     {
-        var matrix = new WeightMatrix(planned.Weight);
+        var matrix = new WeightMatrix(planned.Weight.Layout, planned.Weight.ElementType);
         var size = planned.Weight.ElementType.ByteSize();
         var place = new WeightPlace
         {

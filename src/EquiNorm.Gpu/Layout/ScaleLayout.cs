@@ -11,16 +11,16 @@ internal static class ScaleLayout
     private const long LongestRow = 1 << 20;
 
     /// <summary>The tiles of one tensor.</summary>
-    /// <param name="weight">Its layout.</param>
-    /// <param name="type">How the elements are stored: the weight's type, or a companion's.</param>
+    /// <param name="layout">Its layout.</param>
+    /// <param name="type">How the elements are stored.</param>
     /// <param name="source">Address to read from.</param>
     /// <param name="target">Address to write to; may be the same.</param>
     /// <param name="outputFactors">Index of output position 0 among the factors.</param>
     /// <param name="inputFactors">Index of input position 0 among the factors.</param>
     /// <param name="power">1, or -1 and -2 for moments of an optimizer.</param>
-    public static ScaleTile[] Tiles(Weight weight, ElementType type, ulong source, ulong target, int outputFactors, int inputFactors, int power)
+    public static ScaleTile[] Tiles(WeightLayout layout, ElementType type, ulong source, ulong target, int outputFactors, int inputFactors, int power)
     {
-        var matrix = new WeightMatrix(weight);
+        var matrix = new WeightMatrix(layout, type);
         var size = type.ByteSize();
         var rowsAreOutputs = matrix.RowAxis == Axis.Output;
         var pairBytes = (long)matrix.Kernel * size;

@@ -11,10 +11,10 @@ internal readonly struct WeightMatrix
 {
     private readonly WeightLayout _layout;
 
-    public WeightMatrix(Weight weight)
+    public WeightMatrix(WeightLayout layout, ElementType type)
     {
-        _layout = weight.Layout;
-        ElementType = weight.ElementType;
+        _layout = layout;
+        ElementType = type;
         IsDiagonal = _layout.IsDiagonal;
         RowAxis = IsDiagonal || _layout.IsOutputMajor ? Axis.Output : Axis.Input;
         var outputs = RowAxis == Axis.Output;

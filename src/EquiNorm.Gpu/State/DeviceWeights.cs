@@ -73,8 +73,8 @@ internal sealed class DeviceWeights : IDisposable
     {
         if (address % type.ByteSize() != 0)
         {
-            throw new NetworkException(
-                $"Weight '{weight}': address 0x{address:x} is not a multiple of the {type.ByteSize()} bytes of {type}.");
+            throw new TensorException(
+                TensorError.WrongShape, $"Weight '{weight}': address 0x{address:x} is not a multiple of the {type.ByteSize()} bytes of {type}.");
         }
     }
 

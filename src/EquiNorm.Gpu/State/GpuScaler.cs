@@ -59,7 +59,7 @@ internal sealed class GpuScaler : WeightScaler
         return report;
     }
 
-    private ApplyReport Run(ulong source, ulong destination) => ScalePass.Run(_scalings, [new(Weight, source, destination)], _queue);
+    private ApplyReport Run(ulong source, ulong destination) => ScalePass.Run(_scalings, [new(Weight, Weight.Layout, Weight.ElementType, 1, source, destination)], _queue);
 
     private void Require(TensorMemory memory)
     {

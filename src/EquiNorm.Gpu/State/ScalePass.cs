@@ -7,10 +7,14 @@ using EquiNorm.Problem;
 namespace EquiNorm.Gpu.State;
 
 /// <summary>A tensor to be multiplied by its factors.</summary>
-/// <param name="Weight">Its layout and type.</param>
+/// <param name="Weight">The weight that it is, or moves with.</param>
+/// <param name="Layout">Its layout.</param>
+/// <param name="Type">Its storage type.</param>
+/// <param name="Power">The power of the weight's factors.</param>
 /// <param name="Source">Address on the device to read from.</param>
 /// <param name="Target">Address on the device to write to; may be the same.</param>
-internal readonly record struct ScaledTensor(Weight Weight, ulong Source, ulong Target);
+internal readonly record struct ScaledTensor(
+    Weight Weight, WeightLayout Layout, ElementType Type, int Power, ulong Source, ulong Target);
 
 /// <summary>Multiplies tensors on the device by given factors: one launch for each storage type, however many tensors there are.</summary>
 internal static class ScalePass
@@ -21,16 +25,16 @@ internal static class ScalePass
         // Factors by position, not by channel: output scales are baked in, and steep factors balanced between the two sides.
         var factors = new List<double>();
         var tables = new Dictionary<ElementType, List<ScaleTile>>();
-        foreach (var (weight, source, target) in tensors)
+        foreach (var (weight, layout, type, power, source, target) in tensors)
         {
-            if (weight.Layout.Elements == 0)
+            if (layout.Elements == 0)
             {
                 continue;
             }
 
-            var (outputs, inputs) = scalings.FactorsOf(weight);
-            var table = tables.TryGetValue(weight.ElementType, out var known) ? known : tables[weight.ElementType] = [];
-            foreach (var tile in ScaleLayout.Tiles(weight, weight.ElementType, source, target, factors.Count, factors.Count + outputs.Length, 1))
+            var (outputs, inputs) = scalings.FactorsOf(weight, power);
+            var table = tables.TryGetValue(type, out var known) ? known : tables[type] = [];
+            foreach (var tile in ScaleLayout.Tiles(layout, type, source, target, factors.Count, factors.Count + outputs.Length, 1))
             {
                 table.Add(tile with { Counts = table.Count });
             }

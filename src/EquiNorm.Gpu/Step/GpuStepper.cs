@@ -1,9 +1,11 @@
+using EquiNorm.Backends;
 using EquiNorm.Gpu.Layout;
 using EquiNorm.Gpu.State;
 using EquiNorm.Gpu.Tables;
 using EquiNorm.Model;
 using EquiNorm.Plan;
 using EquiNorm.Problem;
+using EquiNorm.Solve;
 
 namespace EquiNorm.Gpu.Step;
 
@@ -16,42 +18,39 @@ namespace EquiNorm.Gpu.Step;
 /// A step reads every weight for its row and column sums, corrects whole groups (up to 256 of them; beyond that this is left out),
 /// updates all channels at once and multiplies every tensor in place: 3 |W| bytes, and 2 for each companion. Where channels are dead,
 /// weights are read up to four times more, to tell the sums of live and frozen channels apart. Channels that are cut off from all pinned
-/// channels without being dead themselves are not looked for, as a solve does. Not thread-safe.
+/// channels without being dead themselves are not looked for, as a solve does. The first step, and each step after something was bound
+/// anew, allocates and copies tables first. Not thread-safe.
 /// </remarks>
-public sealed class GpuStepper : IDisposable
+public sealed class GpuStepper : IStepper
 {
     // exp(300) = 1e130: products of two such factors are still in range.
     private const double LargestLogFactor = 300;
 
-    // Live and frozen channels make four combinations of what is summed.
-    private const int Sets = 4;
-
     private readonly RescalingPlan _plan;
+    private readonly NetworkTensors _tensors;
     private readonly IDeviceQueue _queue;
+    private readonly StepOptions _options;
     private readonly DeviceLayout _layout;
     private readonly CoarseTables _coarse;
-    private readonly List<IDisposable> _owned = [];
-    private readonly List<SumLaunch> _sums = [];
-    private readonly StepScales _scales;
-    private readonly StepControl _control;
-    private readonly DeviceBuffer<int> _live;
-    private readonly DeviceBuffer<double> _gains;
-    private readonly DeviceBuffer<double> _inverseGains;
-    private readonly DeviceBuffer<ChunkReport> _reports;
-    private readonly DeviceBuffer<double> _coarseReport;
+    private readonly UpdateTables _tables;
     private readonly int _chunks;
+    private StepWorkspace? _work;
+    private BoundTensors? _bound;
+    private int _version = -1;
     private DeadParameters _dead;
     private CoarseParameters _correct;
     private UpdateParameters _update;
     private bool _disposed;
 
-    /// <summary>Prepares steps.</summary>
+    /// <summary>Plans steps.</summary>
     /// <param name="problem">What is minimised.</param>
-    /// <param name="tensors">Device addresses of the elements; every weight that counts in the norm must be bound, biases may be.</param>
+    /// <param name="tensors">
+    /// Device addresses of the elements; when a step is made every weight that counts in the norm must be bound, biases and companions may be.
+    /// </param>
     /// <param name="queue">The device.</param>
-    /// <param name="companions">Tensors that move with the weights.</param>
-    /// <exception cref="NetworkException">A weight has an output scale, no elements, or a misaligned address.</exception>
-    public GpuStepper(RescalingProblem problem, NetworkTensors tensors, IDeviceQueue queue, IEnumerable<StepCompanion>? companions = null)
+    /// <param name="options">How; null for the defaults. One sweep.</param>
+    /// <exception cref="NetworkException">A weight has an output scale.</exception>
+    public GpuStepper(RescalingProblem problem, NetworkTensors tensors, IDeviceQueue queue, StepOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(queue);
         if (!ReferenceEquals(problem.Network, tensors.Network))
@@ -59,61 +58,79 @@ public sealed class GpuStepper : IDisposable
             throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
         }
 
-        // Applying bakes an output scale in; a second step would apply it a second time.
-        if (problem.Network.Weights.FirstOrDefault(w => !w.OutputScale.IsEmpty) is { } scaled)
+        _options = options ?? StepOptions.Default;
+        if (_options.Sweeps != 1)
         {
-            throw new NetworkException($"Weight '{scaled.Name}' has an output scale: fold it into the elements before stepping.");
+            throw new ArgumentOutOfRangeException(nameof(options), _options.Sweeps, "A step that the device drives has one sweep.");
         }
 
-        StepCompanion[] moving = [.. companions ?? []];
+        RescalingStepper.RequireNoOutputScales(problem.Network);
         _plan = RescalingPlan.Create(problem);
+        _tensors = tensors;
         _queue = queue;
         _layout = new DeviceLayout(_plan);
         _coarse = new CoarseTables(_layout);
-        var update = new UpdateTables(_layout, _plan.Singles.Span, _layout.SumCount, 2 * _layout.SumCount);
-        _chunks = update.Chunks.Length;
-        try
-        {
-            var channels = problem.Network.ChannelCount;
-            _control = Own(new StepControl(queue, _plan.Groups.Count));
-            _live = Buffer(Live(_plan));
-            _gains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
-            _inverseGains = Own(new DeviceBuffer<double>(queue, Ones(channels)));
-            _reports = Own(new DeviceBuffer<ChunkReport>(queue, _chunks));
-            _coarseReport = Own(new DeviceBuffer<double>(queue, 2));
-
-            // Where weights are not finite a step writes no reports.
-            _reports.Clear();
-            _coarseReport.Clear();
-            PrepareSums(tensors, update, moving);
-            _scales = Own(new StepScales(
-                problem.Network, tensors, moving, _gains.View, _inverseGains.View, _sums.Count > 0 ? _control.Refusals : default, queue));
-        }
-        catch
-        {
-            Dispose();
-            throw;
-        }
+        _tables = new UpdateTables(_layout, _plan.Singles.Span, _layout.SumCount, 2 * _layout.SumCount);
+        _chunks = _tables.Chunks.Length;
     }
 
     /// <summary>Kernels that a step launches.</summary>
-    public int LaunchesPerStep => (_chunks > 0 ? 2 * _sums.Count + 2 : _sums.Count) + (_sums.Count > 0 ? 1 : 0) + _scales.Launches;
-
-    /// <summary>The kernels that a step launches, to be loaded before a step is captured.</summary>
-    public IEnumerable<KernelId> Kernels => [.. _sums.Select(s => s.Kernel), .. _scales.Kernels,
-        KernelCatalog.FindDeadChannels, KernelCatalog.CorrectGroups, KernelCatalog.UpdateChannels];
+    public int LaunchesPerStep
+    {
+        get
+        {
+            Prepare();
+            var sums = _bound!.Sums.Count;
+            return (_chunks > 0 ? 2 * sums + 2 : sums) + (sums > 0 ? 1 : 0) + _bound.Scales.Launches;
+        }
+    }
 
     /// <summary>Whether whole groups are corrected.</summary>
-    public bool CorrectsGroups => _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
+    public bool CorrectsGroups =>
+        _options.CoarseCorrection == CoarseCorrection.On && _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
 
-    /// <summary>Rescales the tensors in place by one sweep. Returns at once.</summary>
-    public void Step()
+    /// <inheritdoc/>
+    /// <exception cref="NetworkException">A weight has no elements, or an address is misaligned or cannot be reached.</exception>
+    public void Prepare()
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        var reset = true;
-        foreach (var sum in _sums)
+        if (_version == _tensors.Version)
         {
-            sum.First.Reset = reset ? _control.Reset : default;
+            return;
+        }
+
+        _bound?.Dispose();
+        _bound = null;
+        _version = -1;
+        var weights = new DeviceWeights(_plan, _tensors, TensorLocation.Device, _queue);
+        _work ??= CreateWorkspace(weights);
+        _bound = Bind(weights);
+        _queue.Prepare([.. _bound.Sums.Select(s => s.Kernel), .. _bound.Scales.Kernels,
+            KernelCatalog.FindDeadChannels, KernelCatalog.CorrectGroups, KernelCatalog.UpdateChannels]);
+        _version = _tensors.Version;
+    }
+
+    /// <inheritdoc/>
+    public void Release()
+    {
+        _bound?.Dispose();
+        _work?.Dispose();
+        _bound = null;
+        _work = null;
+        _version = -1;
+    }
+
+    /// <summary>Rescales everything that is bound in place by one sweep. Returns at once.</summary>
+    /// <exception cref="NetworkException">What is bound has changed, and cannot be used.</exception>
+    public void Step()
+    {
+        Prepare();
+        var sums = _bound!.Sums;
+        var control = _work!.Control;
+        var reset = true;
+        foreach (var sum in sums)
+        {
+            sum.First.Reset = reset ? control.Reset : default;
             reset = false;
             _queue.Launch(sum.Kernel, sum.First.TileCount, KernelPolicy.GroupSize, sum.First);
         }
@@ -121,13 +138,13 @@ public sealed class GpuStepper : IDisposable
         if (_chunks > 0)
         {
             _queue.Launch(KernelCatalog.FindDeadChannels, _chunks, KernelPolicy.ChunkChannels, _dead);
-            foreach (var sum in _sums)
+            foreach (var sum in sums)
             {
-                _queue.Launch(sum.Kernel, Sets * sum.Again.TileCount, KernelPolicy.GroupSize, sum.Again);
+                _queue.Launch(sum.Kernel, StepWorkspace.Sets * sum.Again.TileCount, KernelPolicy.GroupSize, sum.Again);
             }
         }
 
-        if (_sums.Count > 0)
+        if (sums.Count > 0)
         {
             _queue.Launch(KernelCatalog.CorrectGroups, 1, KernelPolicy.GroupSize, _correct);
         }
@@ -137,55 +154,62 @@ public sealed class GpuStepper : IDisposable
             _queue.Launch(KernelCatalog.UpdateChannels, _chunks, KernelPolicy.ChunkChannels, _update);
         }
 
-        _scales.Launch();
+        _bound.Scales.Launch();
     }
 
-    /// <summary>Waits for the last step, and tells what it did.</summary>
-    public GpuStepReport ReadReport()
+    /// <inheritdoc/>
+    public StepReport ReadReport()
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_work is null || _bound is null)
+        {
+            return default;
+        }
+
         var reports = new ChunkReport[_chunks];
-        _reports.Download(reports);
+        _work.Reports.Download(reports);
         var objective = new double[2];
-        _coarseReport.Download(objective);
-        var live = new int[_live.Length];
-        _live.Download(live);
-        var (notFinite, steep) = _sums.Count == 0 ? default : _control.ReadRefusals();
-        var finite = !notFinite;
+        _work.CoarseReport.Download(objective);
+        var live = new int[_work.Live.Length];
+        _work.Live.Download(live);
+        var (notFinite, steep) = _bound.Sums.Count == 0 ? default : _work.Control.ReadRefusals();
         var frozen = 0;
         foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
         {
             frozen += live.AsSpan(group.Group.FirstChannel, group.Group.Count).Count(0);
         }
 
-        var (overflowed, underflowed) = finite && !steep ? _scales.ReadCounts() : default;
-        return new GpuStepReport(
-            finite,
-            !steep,
+        return new StepReport(
+            notFinite ? StepOutcome.NonFinite : steep ? StepOutcome.OutOfRange : StepOutcome.Applied,
             Math.Exp(objective[0]),
-            finite ? reports.Select(r => r.Residual).DefaultIfEmpty().Max() : double.NaN,
+            notFinite ? double.NaN : reports.Select(r => r.Residual).DefaultIfEmpty().Max(),
             frozen,
-            overflowed,
-            underflowed);
+            notFinite || steep ? default : _bound.Scales.ReadCounts());
+    }
+
+    /// <inheritdoc/>
+    public void ReadLogFactors(Span<double> logFactors)
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (_work is null || _bound is null || (_bound.Sums.Count > 0 && _work.Control.ReadRefusals() != default))
+        {
+            logFactors.Clear();
+            return;
+        }
+
+        _work.Gains.Download(logFactors);
+        foreach (ref var factor in logFactors)
+        {
+            factor = Math.Log(factor);
+        }
     }
 
     /// <summary>Waits for the last step, and returns the factors that it applied: 1 if it wrote nothing.</summary>
     public Scalings ReadScalings()
     {
-        ObjectDisposedException.ThrowIf(_disposed, this);
-        if (_sums.Count > 0 && _control.ReadRefusals() != default)
-        {
-            return Scalings.Identity(_plan.Problem.Network);
-        }
-
-        var gains = new double[_gains.Length];
-        _gains.Download(gains);
-        for (var c = 0; c < gains.Length; c++)
-        {
-            gains[c] = Math.Log(gains[c]);
-        }
-
-        return new Scalings(_plan.Problem.Network, gains);
+        var factors = new double[_plan.Problem.Network.ChannelCount];
+        ReadLogFactors(factors);
+        return new Scalings(_plan.Problem.Network, factors);
     }
 
     /// <summary>Releases the workspace.</summary>
@@ -194,183 +218,187 @@ public sealed class GpuStepper : IDisposable
         if (!_disposed)
         {
             _disposed = true;
-            for (var n = _owned.Count - 1; n >= 0; n--)
-            {
-                _owned[n].Dispose();
-            }
+            Release();
         }
     }
 
-    private static double[] Ones(int count)
-    {
-        var ones = new double[count];
-        Array.Fill(ones, 1.0);
-        return ones;
-    }
-
-    // Free channels are live until they are found dead.
-    private static int[] Live(RescalingPlan plan)
-    {
-        var live = new int[plan.Problem.Network.ChannelCount];
-        foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
-        {
-            live.AsSpan(group.Group.FirstChannel, group.Group.Count).Fill(1);
-        }
-
-        return live;
-    }
-
-    private void PrepareSums(NetworkTensors tensors, UpdateTables update, StepCompanion[] companions)
+    // What does not depend on where the tensors are.
+    private StepWorkspace CreateWorkspace(DeviceWeights weights)
     {
         var problem = _plan.Problem;
         var channels = problem.Network.ChannelCount;
-        var weights = Own(new DeviceWeights(_plan, tensors, TensorLocation.Device, _queue));
-        var prescales = Own(new Prescales(_layout, weights, _queue));
-        prescales.Choose();
-        if (_plan.Weights.FirstOrDefault(w => prescales.Factor(w.Index) != 1) is { } extreme)
+        var work = new StepWorkspace(_queue);
+        try
         {
-            throw new NetworkException(
-                $"Weight '{extreme.Weight.Name}': its magnitudes to the power {problem.Norm} would leave the range of float64 in a step. Solve once instead.");
-        }
-
-        var formula = problem.Norm switch { 1 => PowerFormula.Absolute, 2 => PowerFormula.Square, _ => PowerFormula.Power };
-        var sums = Own(new DeviceBuffer<double>(_queue, (long)_layout.SumCount * Sets));
-        var norms = Own(new DeviceBuffer<double>(_queue, (long)_layout.NormCount * Sets));
-        var self = Own(new DeviceBuffer<double>(_queue, _plan.Weights.Any(w => w.HasSelfEdges) ? _layout.NormCount : 0));
-        self.Clear();
-        var channelTable = Buffer(_layout.Channels);
-
-        // Pinned channels are never dead: they count as live in every sum.
-        var outputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 1)));
-        var inputs = Own(new DeviceBuffer<double>(_queue, FactorSets(channels, 0, 2)));
-        foreach (var table in _layout.AllTiles)
-        {
-            var size = table.Type.ByteSize();
-            var tiles = (SumTile[])table.Tiles.Clone();
-            foreach (ref var tile in tiles.AsSpan())
+            var prescales = work.Own(new Prescales(_layout, weights, _queue));
+            prescales.Choose();
+            if (_plan.Weights.FirstOrDefault(w => prescales.Factor(w.Index) != 1) is { } extreme)
             {
-                tile.Elements += (long)(weights.Address(tile.Weight) / (ulong)size);
-                tile.Prescale = prescales.Factor(tile.Weight);
-                tile.Energies = -1;
-                tile = TileShape.Shape(tile, size);
+                throw new TensorException(
+                    TensorError.OutOfRange,
+                    $"Weight '{extreme.Weight.Name}': its magnitudes to the power {problem.Norm} would leave the range of float64 in a step. Solve once instead.");
             }
 
-            if (tiles.Length == 0)
-            {
-                continue;
-            }
+            work.Control = work.Own(new StepControl(_queue, _plan.Groups.Count));
+            work.Live = work.Buffer(StepWorkspace.LiveChannels(_plan));
+            work.Gains = work.Buffer(StepWorkspace.Ones(channels));
+            work.InverseGains = work.Buffer(StepWorkspace.Ones(channels));
+            work.Reports = work.Numbers<ChunkReport>(_chunks);
+            work.CoarseReport = work.Numbers<double>(2);
+            work.Sums = work.Numbers<double>((long)_layout.SumCount * StepWorkspace.Sets);
+            work.Norms = work.Numbers<double>((long)_layout.NormCount * StepWorkspace.Sets);
+            work.SelfEnergies = work.Numbers<double>(_plan.Weights.Any(w => w.HasSelfEdges) ? _layout.NormCount : 0);
+            work.Channels = work.Buffer(_layout.Channels);
 
-            var first = new SumParameters
-            {
-                Tiles = Buffer(tiles).View,
-                Elements = DeviceView<byte>.Everywhere,
-                Quads = DeviceView<byte>.Everywhere,
-                Channels = channelTable.View,
-                Sums = sums.View,
-                Norms = norms.View,
-                SelfEnergies = self.View,
-                Exponent = problem.Norm,
-                FactorStride = channels,
-                SumStride = _layout.SumCount,
-                NormStride = _layout.NormCount,
-                TileCount = tiles.Length,
-            };
-            var kernel = KernelCatalog.Sum(formula, table.Type);
-            _sums.Add(new SumLaunch(kernel)
-            {
-                First = first,
-                Again = first with { OutputFactors = outputs.View, InputFactors = inputs.View, Condition = _control.Condition },
-            });
+            // Pinned channels are never dead: they count as live in every sum.
+            work.Outputs = work.Buffer(StepWorkspace.FactorSets(channels, 0, 1));
+            work.Inputs = work.Buffer(StepWorkspace.FactorSets(channels, 0, 2));
+
+            // Where weights are not finite a step writes no reports.
+            work.Reports.Clear();
+            work.CoarseReport.Clear();
+            work.SelfEnergies.Clear();
+            Fill(work, prescales);
+            return work;
         }
+        catch
+        {
+            work.Dispose();
+            throw;
+        }
+    }
 
+    // The parameters of the kernels between the two passes over the tensors.
+    private void Fill(StepWorkspace work, Prescales prescales)
+    {
+        var channels = _plan.Problem.Network.ChannelCount;
         var channelSums = new ChannelSumParameters
         {
-            Terms = Buffer(update.Terms).View,
-            Positions = Buffer(update.Positions).View,
-            Sums = sums.View,
+            Terms = work.Buffer(_tables.Terms).View,
+            Positions = work.Buffer(_tables.Positions).View,
+            Sums = work.Sums.View,
             LogScales = prescales.LogScales,
-            References = _control.References,
-            Condition = _control.Condition,
+            References = work.Control.References,
+            Condition = work.Control.Condition,
         };
-        var totals = Own(new DeviceBuffer<double>(_queue, 2L * channels));
-        var chunks = Buffer(update.Chunks);
+        var totals = work.Numbers<double>(2L * channels);
+        var chunks = work.Buffer(_tables.Chunks);
         _dead = new DeadParameters
         {
             Chunks = chunks.View,
-            Sums = channelSums with { Condition = _control.Never },
-            OutputFactors = outputs.View,
-            InputFactors = inputs.View,
-            Live = _live.View,
+            Sums = channelSums with { Condition = work.Control.Never },
+            OutputFactors = work.Outputs.View,
+            InputFactors = work.Inputs.View,
+            Live = work.Live.View,
             Totals = totals.View,
-            Condition = _control.Condition,
+            Condition = work.Control.Condition,
             FactorStride = channels,
         };
         _update = new UpdateParameters
         {
             Chunks = chunks.View,
             Sums = channelSums,
-            Live = _live.View,
-            Gains = _gains.View,
-            InverseGains = _inverseGains.View,
+            Live = work.Live.View,
+            Gains = work.Gains.View,
+            InverseGains = work.InverseGains.View,
             Totals = totals.View,
             ChannelCount = channels,
-            Reports = _reports.View,
-            Status = _control.Status,
-            Steep = _control.Steep,
-            Norm = problem.Norm,
-            LargestLogFactor = companions.Any(c => c.Kind == CompanionKind.SecondMoment) ? LargestLogFactor / 2 : LargestLogFactor,
+            Reports = work.Reports.View,
+            Status = work.Control.Status,
+            Steep = work.Control.Steep,
+            Norm = _plan.Problem.Norm,
             Updates = 1,
         };
         _correct = new CoarseParameters
         {
-            Terms = Buffer(_coarse.Terms).View,
-            Norms = norms.View,
-            Condition = _control.Condition,
+            Terms = work.Buffer(_coarse.Terms).View,
+            Norms = work.Norms.View,
+            Condition = work.Control.Condition,
             LogScales = prescales.LogScales,
-            SelfEnergies = self.View,
-            References = _control.References,
-            Groups = Buffer(_coarse.Groups).View,
-            IncidentStarts = Buffer(_coarse.IncidentStarts).View,
-            Incidents = Buffer(_coarse.Incidents).View,
-            Diagonals = Buffer(_coarse.Diagonals).View,
-            FirstColumns = Buffer(_coarse.FirstColumns).View,
-            Matrix = Own(new DeviceBuffer<double>(_queue, CorrectsGroups ? _coarse.MatrixSize : 0)).View,
-            LogNorms = Own(new DeviceBuffer<double>(_queue, 4L * _coarse.Terms.Length)).View,
-            Report = _coarseReport.View,
-            Status = _control.Status,
-            Norm = problem.Norm,
+            SelfEnergies = work.SelfEnergies.View,
+            References = work.Control.References,
+            Groups = work.Buffer(_coarse.Groups).View,
+            IncidentStarts = work.Buffer(_coarse.IncidentStarts).View,
+            Incidents = work.Buffer(_coarse.Incidents).View,
+            Diagonals = work.Buffer(_coarse.Diagonals).View,
+            FirstColumns = work.Buffer(_coarse.FirstColumns).View,
+            Matrix = work.Numbers<double>(CorrectsGroups ? _coarse.MatrixSize : 0).View,
+            LogNorms = work.Numbers<double>(4L * _coarse.Terms.Length).View,
+            Report = work.CoarseReport.View,
+            Status = work.Control.Status,
+            Norm = _plan.Problem.Norm,
             NormStride = _layout.NormCount,
             Unknowns = CorrectsGroups ? _coarse.Groups.Length : 0,
             TermCount = _coarse.Terms.Length,
         };
     }
 
-    // Sets of factors while no channel is dead: 1 in the sets in which the axis counts what is live or pinned, else 0.
-    private static double[] FactorSets(int channels, int firstLive, int secondLive)
+    // What depends on where the tensors are: the tables of both passes over them.
+    private BoundTensors Bind(DeviceWeights weights)
     {
-        var sets = new double[channels * Sets];
-        sets.AsSpan(firstLive * channels, channels).Fill(1);
-        sets.AsSpan(secondLive * channels, channels).Fill(1);
-        return sets;
+        var work = _work!;
+        var bound = new BoundTensors(_queue);
+        try
+        {
+            foreach (var table in _layout.AllTiles)
+            {
+                if (table.Tiles.Length > 0)
+                {
+                    bound.Sums.Add(SumOf(table, weights, work, bound));
+                }
+            }
+
+            bound.Scales = bound.Own(new StepScales(
+                _plan.Problem.Network,
+                _tensors,
+                work.Gains.View,
+                work.InverseGains.View,
+                bound.Sums.Count > 0 ? work.Control.Refusals : default,
+                _queue));
+            var hasSecondMoments = _tensors.Companions.Any(c => c.Kind == CompanionKind.SecondMoment);
+            _update.LargestLogFactor = hasSecondMoments ? LargestLogFactor / 2 : LargestLogFactor;
+            return bound;
+        }
+        catch
+        {
+            bound.Dispose();
+            throw;
+        }
     }
 
-    private DeviceBuffer<T> Buffer<T>(T[] contents)
-        where T : unmanaged => Own(new DeviceBuffer<T>(_queue, contents));
-
-    private T Own<T>(T part)
-        where T : IDisposable
+    private SumLaunch SumOf(TileTable table, DeviceWeights weights, StepWorkspace work, BoundTensors bound)
     {
-        _owned.Add(part);
-        return part;
-    }
+        var norm = _plan.Problem.Norm;
+        var formula = norm switch { 1 => PowerFormula.Absolute, 2 => PowerFormula.Square, _ => PowerFormula.Power };
+        var size = table.Type.ByteSize();
+        var tiles = (SumTile[])table.Tiles.Clone();
+        foreach (ref var tile in tiles.AsSpan())
+        {
+            tile.Elements += (long)(weights.Address(tile.Weight) / (ulong)size);
+            tile.Prescale = 1;
+            tile.Energies = -1;
+            tile = TileShape.Shape(tile, size);
+        }
 
-    private sealed class SumLaunch(KernelId kernel)
-    {
-        // A field, so that launches pass it by reference.
-        public SumParameters First;
-
-        public KernelId Kernel { get; } = kernel;
-
-        public required SumParameters Again { get; init; }
+        var first = new SumParameters
+        {
+            Tiles = bound.Buffer(tiles).View,
+            Elements = DeviceView<byte>.Everywhere,
+            Quads = DeviceView<byte>.Everywhere,
+            Channels = work.Channels.View,
+            Sums = work.Sums.View,
+            Norms = work.Norms.View,
+            SelfEnergies = work.SelfEnergies.View,
+            Exponent = norm,
+            FactorStride = _plan.Problem.Network.ChannelCount,
+            SumStride = _layout.SumCount,
+            NormStride = _layout.NormCount,
+            TileCount = tiles.Length,
+        };
+        return new SumLaunch(KernelCatalog.Sum(formula, table.Type))
+        {
+            First = first,
+            Again = first with { OutputFactors = work.Outputs.View, InputFactors = work.Inputs.View, Condition = work.Control.Condition },
+        };
     }
 }

@@ -1,3 +1,4 @@
+using EquiNorm.Backends;
 using EquiNorm.Gpu.Layout;
 using EquiNorm.Gpu.State;
 using EquiNorm.Gpu.Tables;
@@ -13,8 +14,7 @@ internal sealed class StepScales : IDisposable
     private readonly List<ScaleLaunch> _launches = [];
 
     /// <param name="network">The network.</param>
-    /// <param name="tensors">Device addresses; what is not bound is left out.</param>
-    /// <param name="companions">Tensors that move with the weights.</param>
+    /// <param name="tensors">Device addresses, companions too; what is not bound is left out.</param>
     /// <param name="gains">d of each channel.</param>
     /// <param name="inverseGains">1/d of each channel.</param>
     /// <param name="status">Nothing is written unless its word is zero; may be empty.</param>
@@ -22,7 +22,6 @@ internal sealed class StepScales : IDisposable
     public StepScales(
         Network network,
         NetworkTensors tensors,
-        StepCompanion[] companions,
         DeviceView<double> gains,
         DeviceView<double> inverseGains,
         DeviceView<int> status,
@@ -31,7 +30,7 @@ internal sealed class StepScales : IDisposable
         _queue = queue;
         try
         {
-            Prepare(network, tensors, companions, gains, inverseGains, status);
+            Prepare(network, tensors, gains, inverseGains, status);
         }
         catch
         {
@@ -56,7 +55,7 @@ internal sealed class StepScales : IDisposable
     }
 
     /// <summary>Waits, and tells how many elements left their range in the last pass.</summary>
-    public (long Overflowed, long Underflowed) ReadCounts()
+    public ApplyReport ReadCounts()
     {
         long overflowed = 0;
         long underflowed = 0;
@@ -71,7 +70,7 @@ internal sealed class StepScales : IDisposable
             }
         }
 
-        return (overflowed, underflowed);
+        return new ApplyReport(overflowed, underflowed);
     }
 
     public void Dispose()
@@ -87,7 +86,6 @@ internal sealed class StepScales : IDisposable
     private void Prepare(
         Network network,
         NetworkTensors tensors,
-        StepCompanion[] companions,
         DeviceView<double> gains,
         DeviceView<double> inverseGains,
         DeviceView<int> status)
@@ -96,7 +94,7 @@ internal sealed class StepScales : IDisposable
         var tiles = new Dictionary<ElementType, List<ScaleTile>>();
         foreach (var weight in network.Weights.Where(w => w.Layout.Elements > 0))
         {
-            var moving = companions.Where(c => c.Weight == weight.Name).ToArray();
+            var moving = tensors.Companions.Where(c => c.Weight.Index == weight.Index).ToArray();
             if (!tensors.IsBound(weight.Index) && moving.Length == 0)
             {
                 continue;
@@ -108,30 +106,24 @@ internal sealed class StepScales : IDisposable
             channels.AddRange(weight.Inputs.ToChannels(network.Groups));
             if (tensors.IsBound(weight.Index))
             {
-                Add(weight, tensors[weight.Index], 1);
+                Add(tensors[weight.Index], weight.Layout, 1);
             }
 
             foreach (var companion in moving)
             {
-                Check(weight, companion);
-                Add(weight, companion.Memory, companion.Kind switch { CompanionKind.Copy => 1, CompanionKind.FirstMoment => -1, _ => -2 });
+                Add(companion.Memory, companion.Layout, companion.Power);
             }
 
-            void Add(Weight shape, TensorMemory memory, int power)
+            void Add(TensorMemory memory, WeightLayout layout, int power)
             {
                 _queue.RequireReachable((ulong)memory.Address);
-                DeviceWeights.CheckAlignment(shape.Name, memory.ElementType, memory.Address);
+                DeviceWeights.CheckAlignment(weight.Name, memory.ElementType, memory.Address);
                 var list = tiles.TryGetValue(memory.ElementType, out var known) ? known : tiles[memory.ElementType] = [];
-                foreach (var tile in ScaleLayout.Tiles(shape, memory.ElementType, (ulong)memory.Address, (ulong)memory.Address, outputs, inputs, power))
+                foreach (var tile in ScaleLayout.Tiles(layout, memory.ElementType, (ulong)memory.Address, (ulong)memory.Address, outputs, inputs, power))
                 {
                     list.Add(tile with { Counts = list.Count });
                 }
             }
-        }
-
-        if (companions.FirstOrDefault(c => network.Weights.All(w => w.Name != c.Weight)) is { Weight: not null } stray)
-        {
-            throw new NetworkException($"A companion belongs to weight '{stray.Weight}', which the network does not have.");
         }
 
         var table = Buffer(channels.ToArray());
@@ -150,15 +142,6 @@ internal sealed class StepScales : IDisposable
                 Counts = counts.View,
                 Status = status,
             }));
-        }
-    }
-
-    private static void Check(Weight weight, StepCompanion companion)
-    {
-        if (companion.Memory.Address == 0 || companion.Memory.Length < weight.Layout.RequiredElements)
-        {
-            throw new NetworkException(
-                $"A companion of weight '{weight.Name}' needs {weight.Layout.RequiredElements} elements, its memory has {companion.Memory.Length} at 0x{companion.Memory.Address:x}.");
         }
     }
 

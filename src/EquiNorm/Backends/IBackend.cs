@@ -24,20 +24,35 @@ public interface IBackend : IDisposable
     /// <summary>Prepares to apply factors to a weight or bias.</summary>
     WeightScaler CreateScaler(Scalings scalings, Weight weight);
 
-    /// <summary>Multiplies every bound weight and bias by its factors, in place.</summary>
-    ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
-    {
-        var report = default(ApplyReport);
-        foreach (var weight in scalings.Network.Weights)
-        {
-            if (tensors.IsBound(weight.Index))
-            {
-                report += CreateScaler(scalings, weight).Apply(tensors[weight.Index], tensors[weight.Index]);
-            }
-        }
+    /// <summary>Prepares to multiply everything that is bound now by factors, again and again.</summary>
+    TensorScaler CreateScaler(NetworkTensors tensors) => new PlainTensorScaler(this, tensors);
 
-        return report;
+    /// <summary>Multiplies every bound weight, bias and companion by its factors, in place.</summary>
+    ApplyReport Apply(Scalings scalings, NetworkTensors tensors);
+
+    /// <summary>Where tensors must lie that are bound for this backend.</summary>
+    TensorDevice Device => TensorDevice.Cpu;
+
+    /// <summary>Puts all further work on a stream of the caller's, behind the work so far.</summary>
+    /// <param name="stream">A stream (CUstream) of the device, or 0 for its default stream.</param>
+    /// <exception cref="ArgumentException">The device has no streams, and a stream is given.</exception>
+    void UseStream(nint stream)
+    {
+        if (stream != 0)
+        {
+            throw new ArgumentException($"Backend '{Name}' has no streams; 0x{stream:x} was given.", nameof(stream));
+        }
     }
+
+    /// <summary>Bytes of working memory that steps need for what is bound now.</summary>
+    long MeasureWorkspace(RescalingProblem problem, NetworkTensors tensors, StepOptions options);
+
+    /// <summary>
+    /// Takes working memory from the caller's memory from now on, as long as it lasts. What was made before keeps its own.
+    /// </summary>
+    /// <param name="address">Its address on the device, a multiple of 256; 0: no memory is given.</param>
+    /// <param name="bytes">Its size.</param>
+    void UseWorkspace(nint address, long bytes);
 }
 
 /// <summary>

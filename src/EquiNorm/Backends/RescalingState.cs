@@ -1,3 +1,4 @@
+using EquiNorm.Model;
 using EquiNorm.Plan;
 
 namespace EquiNorm.Backends;
@@ -19,6 +20,13 @@ public abstract class RescalingState : IDisposable
 
     /// <summary>Energies read so far (not counting the pass that made them from the weights, if they are stored).</summary>
     public abstract long EdgesRead { get; }
+
+    /// <summary>Takes the elements of the weights from where they are bound now. All sums are stale until <see cref="Load"/>.</summary>
+    /// <returns>False if this state cannot; a new one must be made then.</returns>
+    public virtual bool Rebind(NetworkTensors tensors) => false;
+
+    /// <summary>Bytes of working memory on the device.</summary>
+    public virtual long WorkspaceBytes => 0;
 
     /// <summary>
     /// Reads the weights at the given log-factors; all sums are valid afterwards, and no channel is frozen. Can be called again when the

@@ -38,6 +38,9 @@ public sealed class Network
         ? weight
         : throw new NetworkException($"The network has no weight '{name}'.");
 
+    /// <summary>The weight of that name, or null.</summary>
+    public Weight? Find(string name) => _byName.GetValueOrDefault(name);
+
     /// <summary>Whether another network has the same weights (names, types, layouts) in the same order, whatever is pinned in it.</summary>
     public bool HasSameWeights(Network other) =>
         Weights.Count == other.Weights.Count

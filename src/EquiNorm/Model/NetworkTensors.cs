@@ -15,6 +15,7 @@ public readonly record struct TensorMemory(nint Address, long Length, ElementTyp
 public sealed class NetworkTensors : IDisposable
 {
     private readonly TensorMemory?[] _bound;
+    private readonly List<Companion> _companions = [];
     private readonly List<MemoryHandle> _pins = [];
 
     /// <summary>Creates an empty binding for <paramref name="network"/>.</summary>
@@ -30,10 +31,16 @@ public sealed class NetworkTensors : IDisposable
     /// <summary>The elements of weight <paramref name="weight"/>.</summary>
     /// <exception cref="NetworkException">Nothing is bound to it.</exception>
     public TensorMemory this[int weight] =>
-        _bound[weight] ?? throw new NetworkException($"No elements are bound to weight '{Network.Weights[weight].Name}'.");
+        _bound[weight] ?? throw new TensorException(TensorError.NotBound, $"No elements are bound to weight '{Network.Weights[weight].Name}'.");
 
     /// <summary>Whether elements are bound to weight <paramref name="weight"/>.</summary>
     public bool IsBound(int weight) => _bound[weight] is not null;
+
+    /// <summary>Tensors that move with the weights and biases, in the order of the weights, then of kind and slot.</summary>
+    public IReadOnlyList<Companion> Companions => _companions;
+
+    /// <summary>Grows with every change of what is bound, so that users of the binding see that it changed.</summary>
+    public int Version { get; private set; }
 
     /// <summary>Binds memory by address.</summary>
     /// <exception cref="NetworkException">The type differs from the declared one, or there are too few elements.</exception>
@@ -42,22 +49,130 @@ public sealed class NetworkTensors : IDisposable
         var target = Network.Weight(weight);
         if (memory.ElementType != target.ElementType)
         {
-            throw new NetworkException($"Weight '{weight}' is declared {target.ElementType}, its elements are {memory.ElementType}.");
+            throw new TensorException(
+                TensorError.WrongType, $"Weight '{weight}' is declared {target.ElementType}, its elements are {memory.ElementType}.");
         }
 
         if (memory.Length < target.Layout.RequiredElements)
         {
-            throw new NetworkException(
-                $"Weight '{weight}' needs {target.Layout.RequiredElements} elements, the memory has {memory.Length}.");
+            throw new TensorException(
+                TensorError.WrongShape, $"Weight '{weight}' needs {target.Layout.RequiredElements} elements, the memory has {memory.Length}.");
         }
 
         if (memory.Address == 0 && target.Layout.RequiredElements > 0)
         {
-            throw new NetworkException($"Weight '{weight}': the address is null.");
+            throw new TensorException(TensorError.NotBound, $"Weight '{weight}': the address is null.");
         }
 
-        _bound[target.Index] = memory;
+        if (_bound[target.Index] != memory)
+        {
+            _bound[target.Index] = memory;
+            Version++;
+        }
+
         return this;
+    }
+
+    /// <summary>Binds a framework's tensor. Its strides must be the declared ones.</summary>
+    /// <exception cref="TensorException">There is no such weight, or the tensor differs from what is declared; nothing was bound.</exception>
+    public NetworkTensors Bind(string weight, TensorView tensor)
+    {
+        var target = Target(weight);
+        var layout = Layout(target, weight, tensor, target.ElementType);
+        if (!layout.HasSamePlaces(target.Layout with { Offset = 0 }))
+        {
+            throw new TensorException(
+                TensorError.WrongShape,
+                $"Tensor '{weight}' has strides [{string.Join(", ", tensor.StridesOf(weight))}], which differ from those it was declared with.");
+        }
+
+        return Bind(weight, new TensorMemory(
+            tensor.Address - (nint)(target.Layout.Offset * target.ElementType.ByteSize()), target.Layout.RequiredElements, tensor.ElementType));
+    }
+
+    /// <summary>Binds a tensor that moves with a weight or bias: its shape as the weight's, type and strides as they are.</summary>
+    /// <param name="weight">Name of the weight or bias.</param>
+    /// <param name="kind">What the tensor holds.</param>
+    /// <param name="tensor">The tensor.</param>
+    /// <param name="slot">Tells several of one kind apart; a tensor bound to the same slot before is replaced.</param>
+    /// <exception cref="TensorException">There is no such weight, or the shape differs; nothing was bound.</exception>
+    public NetworkTensors BindCompanion(string weight, CompanionKind kind, TensorView tensor, int slot = 0)
+    {
+        _ = Companion.PowerOf(kind);
+        var target = Target(weight);
+        var layout = Layout(target, $"{weight} ({kind}, slot {slot})", tensor, tensor.ElementType);
+        return Place(new Companion(
+            target, kind, slot, new TensorMemory(tensor.Address, layout.RequiredElements, tensor.ElementType), layout));
+    }
+
+    /// <summary>Binds memory that moves with a weight or bias and is laid out as it is; its type may differ.</summary>
+    /// <exception cref="TensorException">There is no such weight, or there are too few elements; nothing was bound.</exception>
+    public NetworkTensors BindCompanion(string weight, CompanionKind kind, TensorMemory memory, int slot = 0)
+    {
+        _ = Companion.PowerOf(kind);
+        var target = Target(weight);
+        if (memory.Length < target.Layout.RequiredElements)
+        {
+            throw new TensorException(
+                TensorError.WrongShape,
+                $"Tensor '{weight} ({kind}, slot {slot})' needs {target.Layout.RequiredElements} elements, the memory has {memory.Length}.");
+        }
+
+        if (memory.Address == 0 && target.Layout.RequiredElements > 0)
+        {
+            throw new TensorException(TensorError.NotBound, $"Tensor '{weight} ({kind}, slot {slot})': the address is null.");
+        }
+
+        return Place(new Companion(target, kind, slot, memory, target.Layout));
+    }
+
+    /// <summary>Binds and pins float32 elements that move with a weight or bias.</summary>
+    public NetworkTensors BindCompanion(string weight, CompanionKind kind, Memory<float> elements, int slot = 0) =>
+        Pin(elements, ElementType.Float32, memory => BindCompanion(weight, kind, memory, slot));
+
+    /// <summary>Binds and pins float64 elements that move with a weight or bias.</summary>
+    public NetworkTensors BindCompanion(string weight, CompanionKind kind, Memory<double> elements, int slot = 0) =>
+        Pin(elements, ElementType.Float64, memory => BindCompanion(weight, kind, memory, slot));
+
+    private NetworkTensors Place(Companion companion)
+    {
+        var place = Place(companion.Weight, companion.Kind, companion.Slot);
+        if (place < 0)
+        {
+            _companions.Insert(~place, companion);
+        }
+        else if (_companions[place] == companion)
+        {
+            return this;
+        }
+        else
+        {
+            _companions[place] = companion;
+        }
+
+        Version++;
+        return this;
+    }
+
+    /// <summary>Forgets the elements of a weight or bias.</summary>
+    /// <exception cref="TensorException">There is no such weight.</exception>
+    public void Unbind(string weight)
+    {
+        ref var bound = ref _bound[Target(weight).Index];
+        Version += bound is null ? 0 : 1;
+        bound = null;
+    }
+
+    /// <summary>Forgets a companion.</summary>
+    /// <exception cref="TensorException">There is no such weight.</exception>
+    public void UnbindCompanion(string weight, CompanionKind kind, int slot = 0)
+    {
+        var place = Place(Target(weight), kind, slot);
+        if (place >= 0)
+        {
+            _companions.RemoveAt(place);
+            Version++;
+        }
     }
 
     /// <summary>Binds and pins float32 elements.</summary>
@@ -81,15 +196,57 @@ public sealed class NetworkTensors : IDisposable
         }
 
         _pins.Clear();
+        _companions.Clear();
         Array.Clear(_bound);
+        Version++;
     }
 
-    private unsafe NetworkTensors Pin<T>(string weight, Memory<T> elements, ElementType type)
+    private Weight Target(string weight) => Network.Find(weight)
+        ?? throw new TensorException(TensorError.UnknownName, $"The network has no weight '{weight}'.");
+
+    private static WeightLayout Layout(Weight target, string name, TensorView tensor, ElementType type)
+    {
+        ArgumentNullException.ThrowIfNull(tensor);
+        if (tensor.ElementType != type)
+        {
+            throw new TensorException(TensorError.WrongType, $"Tensor '{name}' is declared {type}, its elements are {tensor.ElementType}.");
+        }
+
+        var layout = target.Layout.WithTensor(name, tensor);
+        if (tensor.Address == 0 && layout.Elements > 0)
+        {
+            throw new TensorException(TensorError.NotBound, $"Tensor '{name}': the address is null; was its memory freed?");
+        }
+
+        return layout;
+    }
+
+    // Index of a companion, or the complement of where it belongs.
+    private int Place(Weight weight, CompanionKind kind, int slot)
+    {
+        var n = 0;
+        for (; n < _companions.Count; n++)
+        {
+            var at = _companions[n];
+            var order = (at.Weight.Index, at.Kind, at.Slot).CompareTo((weight.Index, kind, slot));
+            if (order >= 0)
+            {
+                return order == 0 ? n : ~n;
+            }
+        }
+
+        return ~n;
+    }
+
+    private NetworkTensors Pin<T>(string weight, Memory<T> elements, ElementType type) =>
+        Pin(elements, type, memory => Bind(weight, memory));
+
+    private unsafe NetworkTensors Pin<T>(Memory<T> elements, ElementType type, Action<TensorMemory> bind)
     {
         var pin = elements.Pin();
         try
         {
-            Bind(weight, new TensorMemory((nint)pin.Pointer, elements.Length, type));
+            bind(new TensorMemory((nint)pin.Pointer, elements.Length, type));
         }
         catch
         {

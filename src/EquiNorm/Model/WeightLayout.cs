@@ -22,6 +22,9 @@ public sealed record WeightLayout
     /// <summary>Kernel positions that share a factor.</summary>
     public required int Kernel { get; init; }
 
+    /// <summary>Which channel axis is the first dimension of the stored tensor.</summary>
+    public TensorOrder Order { get; init; }
+
     /// <summary>First element.</summary>
     public long Offset { get; init; }
 
@@ -70,6 +73,7 @@ public sealed record WeightLayout
     /// <summary>A dense layer stored [channels * positions, outputs], behind a flatten of [channels, positions].</summary>
     public static WeightLayout DenseAfterFlattenTransposed(int outputs, int channels, int positions) => new()
     {
+        Order = TensorOrder.InputOutput,
         Groups = 1,
         OutputsPerGroup = outputs,
         InputsPerGroup = channels,
@@ -110,6 +114,34 @@ public sealed record WeightLayout
 
     /// <summary>One number per channel, from channel c to channel c (the gain of a normalisation).</summary>
     public static WeightLayout Diagonal(int channels) => Depthwise(channels, 1);
+
+    /// <summary>The layout of another tensor with the same extents: a framework's, by its shape and strides.</summary>
+    /// <param name="name">Names the tensor in errors.</param>
+    /// <param name="tensor">
+    /// [outputs, inputs per group, kernel...] or [inputs, outputs per group, kernel...], as <see cref="Order"/> says; one dimension for a bias
+    /// or a diagonal. Inputs behind a flatten are [channels * positions].
+    /// </param>
+    /// <exception cref="TensorException">The extents differ, or no strides of kernel positions say where they lie.</exception>
+    public WeightLayout WithTensor(string name, TensorView tensor) => TensorLayouts.Of(this, name, tensor);
+
+    /// <summary>Whether another layout has every element in the same place.</summary>
+    public bool HasSamePlaces(WeightLayout other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return HasSameExtents(other) && (Elements == 0 || (Offset == other.Offset
+            && Same(Groups, GroupStride, other.GroupStride) && Same(OutputsPerGroup, OutputStride, other.OutputStride)
+            && Same(InputsPerGroup, InputStride, other.InputStride) && Same(Kernel, KernelStride, other.KernelStride)));
+
+        static bool Same(int extent, long stride, long otherStride) => extent <= 1 || stride == otherStride;
+    }
+
+    /// <summary>Whether another layout has the same extents.</summary>
+    public bool HasSameExtents(WeightLayout other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        return Groups == other.Groups && OutputsPerGroup == other.OutputsPerGroup && InputsPerGroup == other.InputsPerGroup
+            && Kernel == other.Kernel;
+    }
 
     /// <summary>
     /// Whether the channels with the larger stride are the outermost dimension of the storage, one contiguous row each, so that the
@@ -190,4 +222,14 @@ public sealed record WeightLayout
             reach += (extent - 1) * stride;
         }
     }
+}
+
+/// <summary>Which channel axis is the first dimension of a stored tensor.</summary>
+public enum TensorOrder
+{
+    /// <summary>[outputs, inputs per group, kernel...]: torch's Linear and Conv, ONNX's Conv, Gemm with transB = 1.</summary>
+    OutputInput,
+
+    /// <summary>[inputs, outputs per group, kernel...]: MatMul, Gemm with transB = 0, transposed convolutions.</summary>
+    InputOutput,
 }

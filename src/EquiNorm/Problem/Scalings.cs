@@ -115,16 +115,19 @@ public sealed class Scalings
     /// The factors of a weight: its elements are multiplied by Outputs[o] * Inputs[i] = scale[o] * d_out[o] / d_in[i]. Where the factors
     /// themselves would leave the range of float64 (steep penalties in deep networks) a power of two is moved from one side to the other.
     /// </summary>
-    public (double[] Outputs, double[] Inputs) FactorsOf(Weight weight)
+    public (double[] Outputs, double[] Inputs) FactorsOf(Weight weight) => FactorsOf(weight, 1);
+
+    /// <summary>The factors of a weight to a power: 1 for the weight and its copies, -1 for first and -2 for second moments.</summary>
+    public (double[] Outputs, double[] Inputs) FactorsOf(Weight weight, int power)
     {
         var offset = Offset(weight.Inputs);
-        var outputs = FactorsOf(weight.Outputs, 1, offset);
+        var outputs = FactorsOf(weight.Outputs, power, offset);
         for (var o = 0; o < weight.OutputScale.Length; o++)
         {
-            outputs[o] *= weight.OutputScale.Span[o];
+            outputs[o] *= power == 1 ? weight.OutputScale.Span[o] : Math.Pow(Math.Abs(weight.OutputScale.Span[o]), power);
         }
 
-        return (outputs, FactorsOf(weight.Inputs, -1, offset));
+        return (outputs, FactorsOf(weight.Inputs, -power, offset));
     }
 
     /// <summary>The factors that take this rescaling back. (An output scale that was baked in stays baked in.)</summary>

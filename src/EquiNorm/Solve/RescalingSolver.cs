@@ -17,6 +17,9 @@ public static class RescalingSolver
     /// <param name="backend">Where; null for the CPU with all threads.</param>
     /// <param name="progress">Is told of each half sweep.</param>
     /// <param name="cancellation">Ends the solve between half sweeps.</param>
+    /// <param name="start">
+    /// Factors to start from, those of an earlier solve say; null for factors of 1. The objective before is then that of the start.
+    /// </param>
     /// <exception cref="NetworkException">A weight has no elements bound to it.</exception>
     /// <exception cref="OperationCanceledException">The solve was cancelled.</exception>
     public static RescalingResult Solve(
@@ -25,11 +28,17 @@ public static class RescalingSolver
         RescalingOptions? options = null,
         IBackend? backend = null,
         IProgress<SweepRecord>? progress = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellation = default,
+        Scalings? start = null)
     {
         if (!ReferenceEquals(problem.Network, tensors.Network))
         {
             throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
+        }
+
+        if (start is not null && !ReferenceEquals(start.Network, problem.Network))
+        {
+            throw new ArgumentException("The factors to start from belong to another network.", nameof(start));
         }
 
         options ??= RescalingOptions.Default;
@@ -38,7 +47,7 @@ public static class RescalingSolver
         var clock = Stopwatch.StartNew();
         var plan = RescalingPlan.Create(problem);
         using var state = backend.CreateState(plan, tensors);
-        var nonFinite = state.Load(new double[problem.Network.ChannelCount], EnergyUse.Keep);
+        var nonFinite = LoadAt(state, start);
         var read = clock.Elapsed;
         var order = options.Order == SweepOrder.Auto ? backend.PreferredOrder : options.Order;
         var result = nonFinite >= 0
@@ -72,6 +81,28 @@ public static class RescalingSolver
 
     /// <summary>What is used where no backend is given.</summary>
     internal static IBackend CreateDefaultBackend() => new CpuBackend();
+
+    private static int LoadAt(RescalingState state, Scalings? start)
+    {
+        var factors = new double[state.Plan.Problem.Network.ChannelCount];
+        start?.LogFactors.CopyTo(factors);
+        var nonFinite = state.Load(factors, EnergyUse.Keep);
+        if (start is null || nonFinite >= 0)
+        {
+            return nonFinite;
+        }
+
+        // A channel that has died since then keeps factor 1, not the one that it had.
+        var moved = false;
+        foreach (var frozen in Liveness.FreezeDeadChannels(state))
+        {
+            ref var factor = ref factors[frozen.Group.FirstChannel + frozen.Channel];
+            moved |= factor != 0;
+            factor = 0;
+        }
+
+        return moved ? state.Load(factors, EnergyUse.Keep) : nonFinite;
+    }
 
     private static RescalingResult Refuse(Weight weight, (int Output, int Input, int Kernel, double Value)? place)
     {

@@ -35,6 +35,7 @@ internal sealed unsafe partial class FakeCuda
         "cuGraphDestroy" => (nint)(delegate* unmanaged<nint, CudaResult>)&GraphDestroy,
         "cuEventCreate" => (nint)(delegate* unmanaged<nint*, uint, CudaResult>)&EventCreate,
         "cuEventRecord" => (nint)(delegate* unmanaged<nint, nint, CudaResult>)&EventRecord,
+        "cuStreamWaitEvent" => (nint)(delegate* unmanaged<nint, nint, uint, CudaResult>)&StreamWaitEvent,
         "cuEventQuery" => (nint)(delegate* unmanaged<nint, CudaResult>)&EventQuery,
         "cuEventSynchronize" => (nint)(delegate* unmanaged<nint, CudaResult>)&EventSynchronize,
         "cuEventElapsedTime" => (nint)(delegate* unmanaged<float*, nint, nint, CudaResult>)&EventElapsedTime,

@@ -214,6 +214,34 @@ internal sealed unsafe partial class FakeCuda
     }
 
     [UnmanagedCallersOnly]
+    private static CudaResult StreamWaitEvent(nint stream, nint handle, uint flags)
+    {
+        var fake = _active!;
+        var error = Begin("cuStreamWaitEvent");
+        if (error != 0 || flags != 0)
+        {
+            return error != 0 ? error : CudaResult.InvalidValue;
+        }
+
+        // What is put into the stream from now on runs behind the work before the event, as it is recorded now.
+        var mark = fake._events[handle];
+        var (behind, recorded) = (mark.Stream, mark.Recorded);
+        return fake.Put(stream, () =>
+        {
+            while (!mark.IsDone && mark.Recorded == recorded && behind!.Work.Count > 0)
+            {
+                var result = fake.Run(behind, 1);
+                if (result != 0)
+                {
+                    return result;
+                }
+            }
+
+            return CudaResult.Success;
+        });
+    }
+
+    [UnmanagedCallersOnly]
     private static CudaResult EventQuery(nint handle)
     {
         var error = Begin("cuEventQuery");

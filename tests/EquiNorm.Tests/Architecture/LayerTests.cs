@@ -1,4 +1,4 @@
-// The arrows inside the core: Solve -> Backends -> Plan -> Problem -> Model. A layer is a namespace and the folder of the same name.
+// The arrows inside the core: Embedding -> Solve -> Backends -> Plan -> Problem -> Model. A layer is a namespace and the folder of the same name.
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text.RegularExpressions;
@@ -18,6 +18,7 @@ internal sealed partial class LayerTests
         ["EquiNorm.Backends"] = ["EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Backends.Cpu"] = ["EquiNorm.Backends", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Solve"] = ["EquiNorm.Backends", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
+        ["EquiNorm.Embedding"] = ["EquiNorm.Solve", "EquiNorm.Backends", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
     };
 
     // The public entry points that choose the CPU when the caller names no backend. Each entry is a type and the file of that name.

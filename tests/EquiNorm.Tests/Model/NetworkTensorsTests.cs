@@ -12,7 +12,7 @@ public sealed class NetworkTensorsTests
         using var tensors = new NetworkTensors(Network());
 
         Assert.That(tensors.IsBound(0), Is.False);
-        Assert.That(() => tensors[0], Throws.TypeOf<NetworkException>().With.Message.Contains("'w'"));
+        Assert.That(() => tensors[0], Throws.InstanceOf<NetworkException>().With.Message.Contains("'w'"));
     }
 
     [Test]
@@ -38,7 +38,7 @@ public sealed class NetworkTensorsTests
 
         Assert.That(
             () => tensors.Bind("w", new double[6].AsMemory()),
-            Throws.TypeOf<NetworkException>().With.Message.Contains("'w'").And.Message.Contains("Float32").And.Message.Contains("Float64"));
+            Throws.InstanceOf<NetworkException>().With.Message.Contains("'w'").And.Message.Contains("Float32").And.Message.Contains("Float64"));
         Assert.That(tensors.IsBound(0), Is.False);
     }
 
@@ -49,7 +49,7 @@ public sealed class NetworkTensorsTests
 
         Assert.That(
             () => tensors.Bind("w", new float[6].AsMemory()),
-            Throws.TypeOf<NetworkException>().With.Message.Contains("7").And.Message.Contains("6"));
+            Throws.InstanceOf<NetworkException>().With.Message.Contains("7").And.Message.Contains("6"));
     }
 
     [Test]
@@ -57,7 +57,7 @@ public sealed class NetworkTensorsTests
     {
         using var tensors = new NetworkTensors(Network());
 
-        Assert.That(() => tensors.Bind("w", new TensorMemory(0, 6, ElementType.Float32)), Throws.TypeOf<NetworkException>());
+        Assert.That(() => tensors.Bind("w", new TensorMemory(0, 6, ElementType.Float32)), Throws.InstanceOf<NetworkException>());
     }
 
     [Test]
@@ -65,7 +65,7 @@ public sealed class NetworkTensorsTests
     {
         using var tensors = new NetworkTensors(Network());
 
-        Assert.That(() => tensors.Bind("v", new float[6].AsMemory()), Throws.TypeOf<NetworkException>().With.Message.Contains("'v'"));
+        Assert.That(() => tensors.Bind("v", new float[6].AsMemory()), Throws.InstanceOf<NetworkException>().With.Message.Contains("'v'"));
     }
 
     [Test]

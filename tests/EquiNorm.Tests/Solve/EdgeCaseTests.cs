@@ -129,7 +129,7 @@ public sealed class EdgeCaseTests
         var network = RandomNetworks.Chain(5, [7, 4, 3]).Network;
         using var tensors = new NetworkTensors(network);
 
-        Assert.That(() => RescalingSolver.Solve(new(network), tensors), Throws.TypeOf<NetworkException>().With.Message.Contains("'layer1'"));
+        Assert.That(() => RescalingSolver.Solve(new(network), tensors), Throws.InstanceOf<NetworkException>().With.Message.Contains("'layer1'"));
     }
 
     [Test]

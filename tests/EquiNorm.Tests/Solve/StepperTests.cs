@@ -56,7 +56,9 @@ public class StepperTests
         using var elsewhere = other.Bind();
         using var fresh = new RescalingStepper(new RescalingProblem(other.Network), elsewhere);
 
-        Assert.That(used.Step().Scalings.LogFactors.ToArray(), Is.EqualTo(fresh.Step().Scalings.LogFactors.ToArray()), TestSeeds.Repeat);
+        used.Step();
+        fresh.Step();
+        Assert.That(used.ReadScalings().LogFactors.ToArray(), Is.EqualTo(fresh.ReadScalings().LogFactors.ToArray()), TestSeeds.Repeat);
     }
 
     [Test]
@@ -69,7 +71,7 @@ public class StepperTests
         using var tensors = new NetworkTensors(builder.Build()).Bind("a", a).Bind("b", b);
         using var stepper = new RescalingStepper(new RescalingProblem(tensors.Network), tensors);
 
-        Assert.That(() => stepper.Step(), Throws.TypeOf<NetworkException>().With.Message.Contains("'b'").And.Message.Contains("input 1"));
+        Assert.That(() => stepper.Step(), Throws.TypeOf<TensorException>().With.Message.Contains("'b'").And.Message.Contains("input 1"));
         Assert.That(a, Is.EqualTo(new float[] { 4, 9 }));
     }
 
@@ -83,7 +85,7 @@ public class StepperTests
 
         Assert.That(
             () => new RescalingStepper(new RescalingProblem(tensors.Network), tensors),
-            Throws.TypeOf<NetworkException>().With.Message.Contains("'a'"));
+            Throws.InstanceOf<NetworkException>().With.Message.Contains("'a'"));
     }
 
     private static double TestNetworkDeviation(double[] expected, double[] actual) => RandomExtensions.Deviation(expected, actual);

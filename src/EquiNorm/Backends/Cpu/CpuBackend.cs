@@ -35,6 +35,40 @@ public sealed class CpuBackend : IBackend
     /// <inheritdoc/>
     public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new CpuScaler(scalings, weight, _pool);
 
+    /// <inheritdoc/>
+    public ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
+    {
+        var report = default(ApplyReport);
+        foreach (var weight in scalings.Network.Weights)
+        {
+            if (tensors.IsBound(weight.Index))
+            {
+                report += CreateScaler(scalings, weight).Apply(tensors[weight.Index], tensors[weight.Index]);
+            }
+        }
+
+        foreach (var companion in tensors.Companions)
+        {
+            var weight = scalings.Network.Weights[companion.Weight.Index];
+            var scaler = new CpuScaler(scalings, weight, companion.Layout, companion.Memory.ElementType, companion.Power, _pool);
+            report += scaler.Apply(companion.Memory, companion.Memory);
+        }
+
+        return report;
+    }
+
+    /// <inheritdoc/>
+    public long MeasureWorkspace(RescalingProblem problem, NetworkTensors tensors, StepOptions options)
+    {
+        using var pages = new PageCache();
+        using var state = new CpuState(RescalingPlan.Create(problem), tensors, _pool, pages);
+        state.Load(new double[problem.Network.ChannelCount], options.Sweeps > 1 ? EnergyUse.Keep : EnergyUse.Once);
+        return state.WorkspaceBytes;
+    }
+
+    /// <inheritdoc/>
+    public void UseWorkspace(nint address, long bytes) => _pages.UseRegion(address, bytes);
+
     /// <summary>Ends the worker threads, and frees the memory that was kept for the next state.</summary>
     public void Dispose()
     {

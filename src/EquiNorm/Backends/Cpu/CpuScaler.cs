@@ -11,12 +11,25 @@ internal sealed unsafe class CpuScaler : WeightScaler
     private const long TileElements = 1 << 18;
 
     private readonly WorkerPool _pool;
+    private readonly WeightLayout _layout;
+    private readonly ElementType _type;
     private readonly WeightBlocks _blocks;
     private readonly double[] _outer;
     private readonly double[] _inner;
     private readonly int _rowsPerTile;
 
     public CpuScaler(Scalings scalings, Weight weight, WorkerPool pool)
+        : this(scalings, weight, weight.Layout, weight.ElementType, 1, pool)
+    {
+    }
+
+    /// <param name="scalings">The factors.</param>
+    /// <param name="weight">The weight that the tensor is or moves with.</param>
+    /// <param name="layout">Where the tensor's elements lie.</param>
+    /// <param name="type">Storage type of the tensor.</param>
+    /// <param name="power">The power of the weight's factors.</param>
+    /// <param name="pool">Threads.</param>
+    public CpuScaler(Scalings scalings, Weight weight, WeightLayout layout, ElementType type, int power, WorkerPool pool)
     {
         if (!ReferenceEquals(scalings.Network.Weights[weight.Index], weight)
             && scalings.Network.Weights[weight.Index].Name != weight.Name)
@@ -26,8 +39,10 @@ internal sealed unsafe class CpuScaler : WeightScaler
 
         Weight = weight;
         _pool = pool;
-        _blocks = new WeightBlocks(weight);
-        var (outputs, inputs) = scalings.FactorsOf(weight);
+        _layout = layout;
+        _type = type;
+        _blocks = new WeightBlocks(layout, type);
+        var (outputs, inputs) = scalings.FactorsOf(weight, power);
         if (_blocks.IsDiagonal)
         {
             for (var c = 0; c < outputs.Length; c++)
@@ -37,15 +52,15 @@ internal sealed unsafe class CpuScaler : WeightScaler
         }
 
         (_outer, _inner) = _blocks.IsDiagonal || _blocks.OuterAxis == Axis.Output ? (outputs, inputs) : (inputs, outputs);
-        _rowsPerTile = (int)Math.Clamp(TileElements / Math.Max(1, (long)_blocks.Inner * weight.Layout.Kernel), 1, int.MaxValue);
+        _rowsPerTile = (int)Math.Clamp(TileElements / Math.Max(1, (long)_blocks.Inner * layout.Kernel), 1, int.MaxValue);
     }
 
     public override Weight Weight { get; }
 
     public override ApplyReport Apply(TensorMemory source, TensorMemory destination)
     {
-        Require(source, Weight.Layout.RequiredElements);
-        Require(destination, Weight.Layout.RequiredElements);
+        Require(source, _layout.RequiredElements);
+        Require(destination, _layout.RequiredElements);
         var tilesPerBlock = (_blocks.Outer + _rowsPerTile - 1) / _rowsPerTile;
         var job = new Job(this, source.Address, destination.Address, tilesPerBlock);
         _pool.Run(job, _blocks.Count * tilesPerBlock);
@@ -54,10 +69,10 @@ internal sealed unsafe class CpuScaler : WeightScaler
 
     private void Require(TensorMemory memory, long elements)
     {
-        if (memory.ElementType != Weight.ElementType || memory.Length < elements)
+        if (memory.ElementType != _type || memory.Length < elements)
         {
             throw new NetworkException(
-                $"Weight '{Weight.Name}' needs {elements} elements of {Weight.ElementType}, the memory has {memory.Length} of {memory.ElementType}.");
+                $"Weight '{Weight.Name}' needs {elements} elements of {_type}, the memory has {memory.Length} of {memory.ElementType}.");
         }
     }
 

@@ -38,6 +38,18 @@ internal sealed unsafe class CpuState : RescalingState
 
     public override long EdgesRead => _engine.EdgesRead;
 
+    public override long WorkspaceBytes => _arena.Bytes;
+
+    public override bool Rebind(NetworkTensors tensors)
+    {
+        foreach (var weight in _weights)
+        {
+            weight.Memory = tensors[weight.Planned.Weight.Index];
+        }
+
+        return true;
+    }
+
     public override int Load(ReadOnlySpan<double> logFactors, EnergyUse use)
     {
         ObjectDisposedException.ThrowIf(_disposed, this);

@@ -45,7 +45,7 @@ internal sealed unsafe class CpuWeight
 
     public PlannedWeight Planned { get; }
 
-    public TensorMemory Memory { get; }
+    public TensorMemory Memory { get; set; }
 
     public WeightBlocks Blocks { get; }
 

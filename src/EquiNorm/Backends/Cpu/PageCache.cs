@@ -14,12 +14,42 @@ internal sealed unsafe class PageCache : IDisposable
     private readonly Dictionary<long, Stack<nint>> _free = [];
     private bool _disposed;
 
+    // Memory of the caller's, handed out from its start; begun anew when nothing of it is in use.
+    private nint _region;
+    private long _regionBytes;
+    private long _regionUsed;
+    private int _regionPages;
+
+    /// <summary>Takes pages from the caller's memory first, as long as it lasts.</summary>
+    /// <exception cref="InvalidOperationException">Pages of earlier memory are in use.</exception>
+    public void UseRegion(nint address, long bytes)
+    {
+        lock (_gate)
+        {
+            if (_regionPages > 0)
+            {
+                throw new InvalidOperationException("The workspace that was given before is still in use.");
+            }
+
+            (_region, _regionBytes, _regionUsed) = (address, address == 0 ? 0 : bytes, 0);
+        }
+    }
+
     /// <summary>Memory of any content, 64-byte aligned.</summary>
     /// <exception cref="OutOfMemoryException">There is no memory for it.</exception>
     public nint Take(long bytes)
     {
         lock (_gate)
         {
+            var aligned = (bytes + Alignment - 1) / Alignment * Alignment;
+            if (aligned <= _regionBytes - _regionUsed)
+            {
+                var address = _region + (nint)_regionUsed;
+                _regionUsed += aligned;
+                _regionPages++;
+                return address;
+            }
+
             if (_free.TryGetValue(bytes, out var pages) && pages.TryPop(out var page))
             {
                 return page;
@@ -37,6 +67,13 @@ internal sealed unsafe class PageCache : IDisposable
             Clear();
             foreach (var (address, bytes) in pages)
             {
+                if (_region != 0 && address >= _region && address < _region + (nint)_regionBytes)
+                {
+                    _regionPages--;
+                    _regionUsed = _regionPages == 0 ? 0 : _regionUsed;
+                    continue;
+                }
+
                 if (_disposed)
                 {
                     NativeMemory.AlignedFree((void*)address);

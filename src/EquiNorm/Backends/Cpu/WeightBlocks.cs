@@ -13,9 +13,14 @@ internal readonly unsafe struct WeightBlocks
     private readonly ElementType _type;
 
     public WeightBlocks(Weight weight)
+        : this(weight.Layout, weight.ElementType)
     {
-        _layout = weight.Layout;
-        _type = weight.ElementType;
+    }
+
+    public WeightBlocks(WeightLayout layout, ElementType type)
+    {
+        _layout = layout;
+        _type = type;
         IsDiagonal = _layout.IsDiagonal;
         OuterAxis = _layout.IsOutputMajor ? Axis.Output : Axis.Input;
         var outputMajor = OuterAxis == Axis.Output;
