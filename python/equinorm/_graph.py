@@ -59,8 +59,8 @@ class _Interpreter:
         self._names = {id(p): name for name, p in model.named_parameters()}
         self._params = dict(model.named_parameters())
         self._modules = dict(model.named_modules())
-        self._outputs = {}  # (parameters, what they read) -> what they write: the same use again writes the same channels
-        self._uses = {}
+        self._uses = {}  # (parameter, what it reads) -> Use: the same use again (in training, in evaluation) writes the same channels
+        self._inputs = {}
         self._foreign = {}  # id of a parameter -> who else reads it
         self._node_uses = []
         self._used_by = []
@@ -110,7 +110,14 @@ class _Interpreter:
             reason = f"input of {self.name} that was not understood"
         else:
             reason = x.reason
-        return self.builder.axis(f"input of {self.name}", count, reason)
+        return self.input_axis(count, reason)
+
+    def input_axis(self, count, reason):
+        """Pinned channels that stand for what a weight reads."""
+        key = (self.name, count, reason)
+        if key not in self._inputs:
+            self._inputs[key] = self.builder.axis(f"input of {self.name}", count, reason)
+        return self._inputs[key]
 
     def weight(self, param, outputs, read, order="output-input", groups=1):
         return self._write(Use(param.name, WEIGHT, (), read, order, groups), param, outputs)

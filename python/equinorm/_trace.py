@@ -62,9 +62,9 @@ class _Proxy(_Unpacks, fx.Proxy):
 
 
 class _Tracer(fx.Tracer):
-    def __init__(self, is_leaf):
+    def __init__(self, is_leaf, hooked):
         super().__init__()
-        self._is_leaf = is_leaf
+        self._is_leaf, self._hooked = is_leaf, hooked
         self._path = [""]
         self.opaque, self.watched = {}, []
 
@@ -97,7 +97,7 @@ class _Tracer(fx.Tracer):
             return self.create_proxy("call_module", path, args, kwargs)
         finally:
             self._path.pop()
-        if has_hooks(m):
+        if m in self._hooked:
             self.watched.append((path, [p.node for p in _proxies((args, kwargs, out))]))
         return out
 
@@ -109,23 +109,24 @@ def has_hooks(module: nn.Module) -> bool:
 
 def record(model: nn.Module, is_leaf, training: bool) -> Recording:
     """Records `model` as it behaves in training or in evaluation. Raises TraceError where its own forward cannot be followed."""
+    hooked = {m for m in model.modules() if has_hooks(m)}
     with _undisturbed(model, training):
         try:
-            return _record(model, is_leaf, None)
+            return _record(model, is_leaf, hooked, None)
         except TraceError as error:
             defaults = _plain_defaults(model)
             if defaults:
                 with contextlib.suppress(TraceError):
-                    recording = _record(model, is_leaf, defaults)
+                    recording = _record(model, is_leaf, hooked, defaults)
                     listed = ", ".join(f"{name}={value!r}" for name, value in defaults.items())
                     recording.notes.append(f"followed with {listed}: calls with other values compute something else")
                     return recording
             raise error
 
 
-def _record(model, is_leaf, concrete) -> Recording:
+def _record(model, is_leaf, hooked, concrete) -> Recording:
     before = set(vars(model))
-    tracer = _Tracer(is_leaf)
+    tracer = _Tracer(is_leaf, hooked)
     try:
         graph = tracer.trace(model, concrete)
         constants = {k: v for k, v in vars(model).items() if k not in before}

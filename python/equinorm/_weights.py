@@ -52,17 +52,18 @@ def normalisation(what):
         if isinstance(x, Activation):
             known = x.dims == (dim,) if dim is not None else len(x.dims) == 1
             _need(known and len(x.channels) * (x.positions or 1) == count or x.positions is None and known)
-            read = x.channels if x.positions == 1 else i.builder.axis(f"input of {i.name}", count, reason)
+            read = x.channels if x.positions == 1 else i.input_axis(count, reason)
             dim = x.dim
         else:
             if dim is None and x.sizes is not None:
                 dim = index_of(1, len(x.sizes))
-            read = i.builder.axis(f"input of {i.name}", count, x.reason)
+            read = i.input_axis(count, x.reason)
         if weight is not None and dim is not None:
             out = i.diagonal(weight, read)
         else:
             i.foreign((weight,))
-            out = i.builder.axis(i.name, count, f"written by {what} {i.name} without a gain" if weight is None else f"{what} {i.name}: dimensions are not known")
+            why = "without a gain" if weight is None else "along dimensions that are not known"
+            out = i.builder.axis(i.name, count, f"written by {what} {i.name} {why}")
         _bias(i, bias, out)
         return Fixed(reason) if dim is None else Activation(out, (dim,), x.sizes)
 
