@@ -6,7 +6,8 @@
 `describe(model)` says which channels can be rescaled and why the others cannot; it needs no native library.
 """
 
-from ._equinorm import Companion, EquiNorm, SolveResult, StepReport
+from ._binding import Companion
+from ._equinorm import EquiNorm, SolveResult, StepReport
 from ._errors import *  # noqa: F403
 from ._errors import EquiNormError
 from ._graph import describe
