@@ -188,8 +188,8 @@ class Native(unittest.TestCase):
             for left, right in zip(weights, weights[1:]):
                 channels = left.shape[0]
                 into = left.reshape(channels, -1).norm(dim=1)
-                # [outputs, channels, positions]: a dense layer behind a flatten has the positions innermost.
-                out = right.reshape(right.shape[0], channels, -1).norm(dim=(0, 2)) if right.dim() == 2 else right.norm(dim=(0, 2, 3))
+                # As [outputs, channels, positions]: a dense layer behind a flatten has the positions innermost.
+                out = right.reshape(right.shape[0], channels, -1).pow(2).sum((0, 2)).sqrt()
                 d.append((out / into).sqrt())
             enorm.step()
             for k, m in enumerate(layers):
