@@ -25,6 +25,7 @@ internal static class CommandLine
             Rescale(streams, gpus, cancellation),
             Inspect(streams, cancellation),
             Verify(streams, cancellation),
+            Describe(streams, cancellation),
             Devices(streams, gpus),
         };
         var parsed = root.Parse(args);
@@ -82,7 +83,8 @@ internal static class CommandLine
         var order = Option<SweepOrder>("--order", "auto", "Order of updates. Every order ends at the same optimum.", "auto|sequential|jacobi|colored|forward-backward", Values.Order);
         var exact = new Option<bool>("--exact") { Description = "Powers of two only: scaling is exact, the norm is a little above the optimum." };
         var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
-        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation, or keep it and rescale its parameters.", "fold|keep", Values.Normalization);
+        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation; or keep it and rescale its parameters; or scale gamma and beta only, for a model that will be trained further.", "fold|keep|scale", Values.Normalization);
+        normalization.Aliases.Add("--bn");
         var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
         var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
@@ -130,6 +132,15 @@ internal static class CommandLine
         var json = Json();
         var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first, second, json };
         command.SetAction(p => (int)VerifyCommand.Run(p.GetRequiredValue(first), p.GetRequiredValue(second), Format(p.GetValue(json)), streams, cancellation));
+        return command;
+    }
+
+    private static Command Describe(Streams streams, CancellationToken cancellation)
+    {
+        var input = new Argument<string>("IN.onnx") { Description = "The model." };
+        var output = new Option<string?>("--output", "-o") { Description = "Where the description goes; standard output if it is absent.", HelpName = "NET.json" };
+        var command = new Command("describe", "Writes the network of a model as JSON: channel groups, and the weights between them.") { input, output };
+        command.SetAction(p => (int)DescribeCommand.Run(p.GetRequiredValue(input), p.GetValue(output), streams, cancellation));
         return command;
     }
 

@@ -74,13 +74,21 @@ internal static class Values
         ("auto", SweepOrder.Auto), ("sequential", SweepOrder.Sequential), ("jacobi", SweepOrder.Jacobi), ("colored", SweepOrder.Colored),
         ("forward-backward", SweepOrder.ForwardBackward));
 
-    /// <summary>fold, keep.</summary>
+    /// <summary>fold, keep, scale.</summary>
     public static bool Normalization(string text, out NormalizationHandling value) =>
-        Choose(text, out value, ("fold", NormalizationHandling.Fold), ("keep", NormalizationHandling.Keep));
+        Choose(text, out value, ("fold", NormalizationHandling.Fold), ("keep", NormalizationHandling.Keep), ("scale", NormalizationHandling.Scale));
 
     /// <summary>tie, copy.</summary>
     public static bool Shared(string text, out SharedWeightHandling value) =>
         Choose(text, out value, ("tie", SharedWeightHandling.Tie), ("copy", SharedWeightHandling.Copy));
+
+    /// <summary>The name of a handling on the command line.</summary>
+    public static string Name(NormalizationHandling handling) => handling switch
+    {
+        NormalizationHandling.Keep => "keep",
+        NormalizationHandling.Scale => "scale",
+        _ => "fold",
+    };
 
     /// <summary>The name of an order on the command line.</summary>
     public static string Name(SweepOrder order) => order switch

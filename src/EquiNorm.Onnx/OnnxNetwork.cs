@@ -10,6 +10,9 @@ namespace EquiNorm.Onnx;
 /// <summary>The network of an ONNX model: weights between channel groups, bound to the tensors of the file.</summary>
 public sealed class OnnxNetwork : IDisposable
 {
+    /// <summary>How the reason ends why <see cref="NormalizationHandling.Scale"/> pins what a normalisation reads; the node is named before it.</summary>
+    public const string PinnedInTraining = "it uses the statistics of the batch in training";
+
     private readonly GraphAnalysis _analysis;
     private NetworkTensors? _tensors;
 
@@ -18,6 +21,9 @@ public sealed class OnnxNetwork : IDisposable
         _analysis = analysis;
         Network = _analysis.Builder.Build();
         FoldedNormalizations = [.. _analysis.Folding.All.Select(f => f.Normalization.DisplayName)];
+        ScaledNormalizations = _analysis.ScaledNormalizations;
+        Shapes = _analysis.Uses.All.Where(u => u.Role == UseRole.Declared).DistinctBy(u => u.WeightName)
+            .ToDictionary(u => u.WeightName, u => (IReadOnlyList<long>)[.. u.Tensor.Dims]);
     }
 
     /// <summary>The network. The reason why a group is pinned names the node and its operator.</summary>
@@ -28,6 +34,12 @@ public sealed class OnnxNetwork : IDisposable
 
     /// <summary>The batch normalisations that are folded into the operator in front of them.</summary>
     public IReadOnlyList<string> FoldedNormalizations { get; }
+
+    /// <summary>The batch normalisations whose gamma and beta carry factors, with <see cref="NormalizationHandling.Scale"/>.</summary>
+    public IReadOnlyList<string> ScaledNormalizations { get; }
+
+    /// <summary>Extents of the stored tensors by weight, outermost first; folded biases have none.</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<long>> Shapes { get; }
 
     /// <summary>Binds the elements to a network derived from <see cref="Network"/> (with frozen groups, say). Read only; dispose it after use.</summary>
     /// <exception cref="ArgumentException">The network has other weights.</exception>

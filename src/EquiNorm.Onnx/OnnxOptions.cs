@@ -10,6 +10,12 @@ public enum NormalizationHandling
 
     /// <summary>Always a diagonal weight: the graph keeps its nodes.</summary>
     Keep,
+
+    /// <summary>
+    /// For a model that will be trained further: gamma and beta carry the factors of what is behind the normalisation, and gamma counts in the
+    /// norm. What the normalisation reads is pinned, and running statistics stay: nothing changes in training or in evaluation.
+    /// </summary>
+    Scale,
 }
 
 /// <summary>What becomes of a weight that several nodes read.</summary>

@@ -35,6 +35,12 @@ internal sealed class ExitCodeTests
     [TestCase("inspect")]
     [TestCase("inspect IN --norm 0")]
     [TestCase("verify IN")]
+    [TestCase("rescale IN -o OUT --bn train")]
+    [TestCase("describe")]
+    [TestCase("describe IN -o MISSING/OUT")]
+    [TestCase("describe IN -o DIR")]
+    [TestCase("describe IN -o LONG")]
+    [TestCase("describe IN --bn fold")]
     public void A_wrong_command_line_is_2_and_writes_nothing(string line)
     {
         using var directory = new TemporaryDirectory();

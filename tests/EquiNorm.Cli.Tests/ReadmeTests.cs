@@ -90,6 +90,7 @@ internal sealed class ReadmeTests
     [TestCase("rescale")]
     [TestCase("inspect")]
     [TestCase("verify")]
+    [TestCase("describe")]
     [TestCase("devices")]
     public void The_reference_lists_the_options(string command)
     {

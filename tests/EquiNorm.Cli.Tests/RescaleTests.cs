@@ -65,6 +65,31 @@ internal sealed class RescaleTests
         });
     }
 
+    [TestCase("--batch-norm")]
+    [TestCase("--bn")]
+    public void Scaled_normalisations_are_reported_and_verified(string option)
+    {
+        using var directory = new TemporaryDirectory();
+        var source = new ResidualModel();
+        string model = source.Save(directory["in.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], option, "scale", "--json");
+        var text = Tool.Run(200, ["rescale", model, option, "scale", "--dry-run"]).Out;
+        double before = new[] { source.Conv1, source.Conv2, source.Conv3, source.Dense }.Concat(source.Gamma).Sum(w => w.Sum(v => (double)v * v));
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero, run.Error);
+            Assert.That(run.Json.GetProperty("batchNorm").GetString(), Is.EqualTo("scale"));
+            Assert.That(run.Json.GetProperty("scaledNormalizations").GetArrayLength(), Is.EqualTo(3));
+            Assert.That(run.Json.GetProperty("foldedNormalizations").GetArrayLength(), Is.Zero);
+            Assert.That(run.Json.GetProperty("objectiveBefore").GetDouble(), Is.EqualTo(before).Within(1e-12).Percent);
+            Assert.That(run.Json.GetProperty("objectiveAfter").GetDouble(), Is.LessThan(before));
+            Assert.That(run.Json.GetProperty("layers").EnumerateArray().Select(l => l.GetProperty("name").GetString()), Does.Contain("g1"));
+            Assert.That(text, Does.Contain("over all layers and every gamma").And.Contain("gamma and beta of 3 batch normalisations"));
+            Assert.That(text, Does.Contain("(12 channels): read by a batch normalisation in training"));
+            Assert.That(Tool.Run("verify", model, directory["out.onnx"]).ExitCode, Is.Zero);
+        });
+    }
+
     [Test]
     public void A_dry_run_writes_nothing()
     {

@@ -16,7 +16,13 @@ internal sealed record Array64(int[] Dims, double[] Data)
 internal static class Evaluator
 {
     /// <summary>All graph outputs, one after the other, for one input tensor per graph input.</summary>
-    public static double[] Run(string path, params Array64[] inputs)
+    public static double[] Run(string path, params Array64[] inputs) => Run(path, Node, inputs);
+
+    /// <summary>The same with the statistics of the batch in every normalisation, as in training.</summary>
+    public static double[] Train(string path, params Array64[] inputs) =>
+        Run(path, (node, a) => node.Operator == "BatchNormalization" ? [BatchNorm(node, a[0]!, [a[0], a[1], a[2], .. Statistics(a[0]!)])] : Node(node, a), inputs);
+
+    private static double[] Run(string path, Func<NodeContext, Array64?[], Array64[]> evaluate, Array64[] inputs)
     {
         var layout = LayoutReader.Open(path);
         var values = layout.Initializers.ToDictionary(t => t.Name, Load);
@@ -29,7 +35,7 @@ internal static class Evaluator
         foreach (var node in layout.Nodes)
         {
             var arguments = node.Header.Input.Select(n => n.Length == 0 ? null : values[n]).ToArray();
-            var results = node.Header.OpType == "Constant" ? [Load(node.Value!)] : Node(new NodeContext(null!, node, [], []), arguments);
+            var results = node.Header.OpType == "Constant" ? [Load(node.Value!)] : evaluate(new NodeContext(null!, node, [], []), arguments);
             for (int i = 0; i < node.Header.Output.Count; i++)
             {
                 values.Add(node.Header.Output[i], results[i]);
@@ -201,6 +207,15 @@ internal static class Evaluator
                 return a[1]!.Data[c] * (v - a[3]!.Data[c]) / Math.Sqrt(a[4]!.Data[c] + epsilon) + a[2]!.Data[c];
             })],
         };
+    }
+
+    // Mean and (biased) variance of each channel over batch and positions.
+    private static Array64[] Statistics(Array64 x)
+    {
+        int channels = x.Dims[1], inner = x.Data.Length / x.Dims[0] / channels;
+        var values = x.Data.Select((v, e) => (Value: v, Channel: e / inner % channels)).ToLookup(v => v.Channel, v => v.Value);
+        double[] mean = [.. Enumerable.Range(0, channels).Select(c => values[c].Average())];
+        return [new([channels], mean), new([channels], [.. mean.Select((m, c) => values[c].Average(v => (v - m) * (v - m)))])];
     }
 
     private static Array64 Pool(NodeContext node, Array64 x)

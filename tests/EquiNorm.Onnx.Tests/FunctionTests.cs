@@ -14,6 +14,12 @@ internal sealed class FunctionTests
         ("normalisation at the end", 4, m => m.Norm(m.Conv(m.Relu(m.Conv("x", 4, 3)), 2, 4), 2)),
         ("normalisation of the input", 7, m => m.Conv(m.Relu(m.Conv(m.Norm("x", 3), 4, 3)), 2, 4)),
         ("normalisation with two readers", 11, TwoReaders),
+        ("normalisation behind concat", 14, m =>
+        {
+            string a = m.Relu(m.Conv("x", 4, 3));
+            return m.Conv(m.Relu(m.Norm(m.Apply("Concat", [a, m.Conv(a, 3, 4)], ("axis", 1L)), 7)), 2, 7);
+        }),
+        ("normalisation without activation", 9, m => m.Conv(m.Norm(m.Conv(m.Norm(m.Conv("x", 4, 3), 4), 5, 4), 5), 2, 5)),
         ("residual", 4, m => m.Conv(Block(m, Block(m, m.Relu(m.Conv("x", 4, 3)), 4, false), 4, false), 2, 4)),
         ("residual with normalisation", 12, m => m.Conv(Block(m, Block(m, m.Relu(m.Conv("x", 4, 3)), 4, true), 4, true), 2, 4)),
         ("subtraction", 4, Subtraction),
@@ -74,6 +80,14 @@ internal sealed class FunctionTests
         Check(name, new OnnxOptions { Normalization = NormalizationHandling.Keep, SharedWeights = SharedWeightHandling.Copy });
 
     [TestCaseSource(nameof(Cases))]
+    public void Random_factors_keep_the_function_with_normalisation_for_training(string name)
+    {
+        var options = new OnnxOptions { Normalization = NormalizationHandling.Scale };
+        Check(name, options);
+        Check(name, options, Evaluator.Train);
+    }
+
+    [TestCaseSource(nameof(Cases))]
     public void Factors_of_one_keep_the_function(string name)
     {
         using var directory = new TemporaryDirectory();
@@ -107,11 +121,12 @@ internal sealed class FunctionTests
         Assert.That(File.ReadAllBytes(directory["out.onnx"]), Is.EqualTo(File.ReadAllBytes(source)));
     }
 
-    private static void Check(string name, OnnxOptions options)
+    private static void Check(string name, OnnxOptions options, Func<string, Array64[], double[]>? evaluate = null)
     {
+        evaluate ??= Evaluator.Run;
         using var directory = new TemporaryDirectory();
         var (source, input, free) = Make(directory, name);
-        double[] expected = Evaluator.Run(source, input);
+        double[] expected = evaluate(source, [input]);
         using var model = OnnxModel.Open(source);
         using var network = model.Analyze(options);
         if (options == new OnnxOptions())
@@ -121,13 +136,13 @@ internal sealed class FunctionTests
 
         network.Save(directory["out.onnx"], RandomScalings(network, 7));
         Assert.That(File.ReadAllBytes(directory["out.onnx"]), Is.Not.EqualTo(File.ReadAllBytes(source)));
-        AssertClose(Evaluator.Run(directory["out.onnx"], input), expected);
+        AssertClose(evaluate(directory["out.onnx"], [input]), expected);
 
         // The output is a model like any other: it is understood the same way, and can be scaled again.
         using var again = OnnxModel.Open(directory["out.onnx"]);
         using var second = again.Analyze(options);
         second.Save(directory["again.onnx"], RandomScalings(second, 8));
-        AssertClose(Evaluator.Run(directory["again.onnx"], input), expected);
+        AssertClose(evaluate(directory["again.onnx"], [input]), expected);
     }
 
     private static (string Path, Array64 Input, int Free) Make(TemporaryDirectory directory, string name)

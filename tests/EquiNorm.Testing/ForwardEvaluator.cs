@@ -82,6 +82,33 @@ public static class ForwardEvaluator
         return output;
     }
 
+    /// <summary>gamma (x - mean) / sqrt(variance + 1e-5) + beta with the statistics of the image itself: training, a batch of one.</summary>
+    public static Activation BatchNormalization(Activation input, Func<int, double> gamma, Func<int, double> beta)
+    {
+        var output = new Activation(input.Channels, input.Height, input.Width);
+        for (var c = 0; c < input.Channels; c++)
+        {
+            var x = input.Data.AsSpan(c * input.Positions, input.Positions);
+            var (mean, variance) = (0.0, 0.0);
+            foreach (var value in x)
+            {
+                mean += value / x.Length;
+            }
+
+            foreach (var value in x)
+            {
+                variance += (value - mean) * (value - mean) / x.Length;
+            }
+
+            for (var k = 0; k < x.Length; k++)
+            {
+                output.Data[c * input.Positions + k] = gamma(c) * (x[k] - mean) / Math.Sqrt(variance + 1e-5) + beta(c);
+            }
+        }
+
+        return output;
+    }
+
     public static Activation LeakyRelu(Activation input, double slope) => input.Map(v => v > 0 ? v : slope * v);
 
     public static Activation MaxPool2(Activation input)

@@ -79,17 +79,21 @@ public sealed class NetworkSketch(Random random, SketchOptions options)
     /// <summary>One gain per channel, as an unfolded normalisation.</summary>
     public Signal Diagonal(Signal input) => Convolve(input, input.Channels, 1, 1, groups: input.Channels);
 
+    /// <summary>A batch normalisation as it is in training, with the statistics of the image.</summary>
+    public Signal BatchNormalization(Signal input)
+    {
+        var gamma = Declare($"gamma{_operations.Count}", input.Channels, input.Channels, 1, input.Channels, gain: 1);
+        var beta = DrawBias($"beta{_operations.Count}", input.Channels);
+        var declaration = new WeightDeclaration(beta.Name, beta.ElementType, WeightLayout.Dense(input.Channels, 1));
+        var axis = Builder.BatchNormalization(gamma, declaration, input.Axis);
+        return Node(axis, input.Height, input.Width, (weights, values) => ForwardEvaluator.BatchNormalization(
+            values[input.Node], c => weights(gamma.Name, c, 0, 0), c => weights(beta.Name, c, 0, 0)));
+    }
+
     public Signal Bias(Signal input)
     {
-        var type = Random.Pick([.. Options.ElementTypes]);
-        var tensor = new TestTensor($"bias{_operations.Count}", type, input.Channels);
-        for (var c = 0; c < input.Channels; c++)
-        {
-            tensor[c] = 0.1 * Random.Normal();
-        }
-
-        _tensors.Add(tensor);
-        Builder.Bias(tensor.Name, type, input.Axis);
+        var tensor = DrawBias($"bias{_operations.Count}", input.Channels);
+        Builder.Bias(tensor.Name, tensor.ElementType, input.Axis);
         return Node(input.Axis, input.Height, input.Width, (weights, values) =>
             ForwardEvaluator.AddBias(values[input.Node], c => weights(tensor.Name, c, 0, 0)));
     }
@@ -139,6 +143,18 @@ public sealed class NetworkSketch(Random random, SketchOptions options)
     private readonly Dictionary<string, WeightDeclaration> _declared = new(StringComparer.Ordinal);
 
     private WeightDeclaration? Existing(string? name) => name is null ? null : _declared.GetValueOrDefault(name);
+
+    private TestTensor DrawBias(string name, int channels)
+    {
+        var tensor = new TestTensor(name, Random.Pick([.. Options.ElementTypes]), channels);
+        for (var c = 0; c < channels; c++)
+        {
+            tensor[c] = 0.1 * Random.Normal();
+        }
+
+        _tensors.Add(tensor);
+        return tensor;
+    }
 
     private Signal Node(ChannelAxis axis, int height, int width, Operation operation)
     {

@@ -28,6 +28,7 @@ public static class RandomNetworks
         ["self-edge"] = SelfEdge,
         ["diagonal"] = Diagonal,
         ["diagonal over concat"] = DiagonalOverConcat,
+        ["batch normalisation"] = BatchNormalized,
         ["shuffle"] = Shuffle,
         ["repeated channels"] = Repeated,
         ["folded channels"] = Folded,
@@ -284,6 +285,24 @@ public static class RandomNetworks
         var x = Stem(s, SmallWidth(s));
         var (a, b) = (s.Convolve(x, SmallWidth(s), 3, 3), s.Convolve(x, SmallWidth(s), 1, 1));
         return s.Convolve(s.Activate(s.Diagonal(s.Concat(x, a, b))), SmallWidth(s), 3, 3);
+    }
+
+    // In training: behind a convolution, on the way into a residual stream, behind a concatenation, before what is not normalised.
+    private static Signal BatchNormalized(NetworkSketch s)
+    {
+        var x = s.Activate(s.BatchNormalization(s.Convolve(s.Input(3, 4, 4), SmallWidth(s), 3, 3)));
+        for (var block = s.Random.Next(1, 5); block > 0; block--)
+        {
+            x = s.Random.Next(4) switch
+            {
+                0 => s.Activate(s.Add(x, s.BatchNormalization(s.Convolve(s.Activate(s.BatchNormalization(s.Convolve(x, SmallWidth(s), 3, 3))), x.Channels, 3, 3)))),
+                1 => s.Activate(s.BatchNormalization(s.Concat(x, s.Convolve(x, SmallWidth(s), 3, 3)))),
+                2 => s.BatchNormalization(s.Convolve(x, SmallWidth(s), 1, 1)),
+                _ => s.Activate(s.Convolve(x, SmallWidth(s), 3, 3)),
+            };
+        }
+
+        return x;
     }
 
     private static Signal Shuffle(NetworkSketch s)

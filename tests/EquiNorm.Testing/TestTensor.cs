@@ -72,6 +72,15 @@ public sealed class TestTensor
         _ => tensors.BindBFloat16(Name, _bfloat.AsMemory()),
     };
 
+    /// <summary>Keeps the elements where they are until the handle is disposed.</summary>
+    public System.Buffers.MemoryHandle Pin() => ElementType switch
+    {
+        ElementType.Float32 => _single.AsMemory().Pin(),
+        ElementType.Float64 => _double.AsMemory().Pin(),
+        ElementType.Float16 => _half.AsMemory().Pin(),
+        _ => _bfloat.AsMemory().Pin(),
+    };
+
     // Round to nearest, ties to even. NaN keeps a quiet bit so that it does not turn into infinity.
     private static ushort ToBFloat16(float value)
     {

@@ -63,26 +63,7 @@ internal static class RescaleCommand
             throw new CliException(ExitCode.Usage, "Say where the rescaled model goes with '-o OUT.onnx', or use --dry-run.");
         }
 
-        string target = Path.GetFullPath(request.Output);
-        if (Directory.Exists(target))
-        {
-            throw new CliException(ExitCode.Usage, $"{request.Output} is a directory; name a file in it.");
-        }
-
-        if (!Directory.Exists(Path.GetDirectoryName(target)))
-        {
-            throw new CliException(ExitCode.Usage, $"The directory of {request.Output} does not exist; create it first.");
-        }
-
-        try
-        {
-            string probe = $"{target}.{Environment.ProcessId:x}-{Guid.NewGuid():N}.tmp";
-            File.Create(probe, 1, FileOptions.DeleteOnClose).Dispose();
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
-        {
-            throw CannotWrite(request.Output, e);
-        }
+        OutputFile.Check(request.Output);
     }
 
     private static RescaleOutcome Solve(
@@ -95,7 +76,10 @@ internal static class RescaleCommand
         var result = RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
         var identity = Scalings.Identity(network);
         var surveys = NetworkSurvey.Take(tensors, request.Norm, request.Threads, identity, result.Scalings ?? identity);
-        return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations);
+        return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
+        {
+            Scaled = onnx.ScaledNormalizations,
+        };
     }
 
     private static Network Freeze(Network network, IReadOnlyList<string> names)
@@ -123,10 +107,7 @@ internal static class RescaleCommand
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw CannotWrite(path, e);
+            throw OutputFile.CannotWrite(path, e);
         }
     }
-
-    private static CliException CannotWrite(string path, Exception e) =>
-        new(ExitCode.Usage, $"{path} cannot be written: {e.Message} Nothing was written.", e);
 }

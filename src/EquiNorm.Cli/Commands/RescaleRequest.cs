@@ -53,6 +53,9 @@ internal sealed record RescaleRequest(string Input, string? Output, double Norm)
 internal sealed record RescaleOutcome(
     RescaleRequest Request, Model.Network Network, RescalingResult Result, NetworkSurvey Before, NetworkSurvey After, IReadOnlyList<string> Folded)
 {
+    /// <summary>Normalisations whose gamma and beta carry factors, for a model that will be trained further.</summary>
+    public IReadOnlyList<string> Scaled { get; init; } = [];
+
     /// <summary>Opening and analysing the model, and reading its weights once.</summary>
     public TimeSpan Read { get; init; }
 

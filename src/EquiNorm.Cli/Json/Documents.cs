@@ -52,7 +52,13 @@ internal sealed record RescaleDocument
 
     public required IReadOnlyList<PinnedDocument> Pinned { get; init; }
 
+    /// <summary>fold, keep or scale.</summary>
+    public required string BatchNorm { get; init; }
+
     public required IReadOnlyList<string> FoldedNormalizations { get; init; }
+
+    /// <summary>Those whose gamma and beta carry factors, gamma counting in the objective, while what they read is pinned.</summary>
+    public required IReadOnlyList<string> ScaledNormalizations { get; init; }
 
     /// <summary>Tensors added because several nodes read one and need different factors.</summary>
     public int CopiedTensors { get; init; }

@@ -35,6 +35,8 @@ internal static class RescaleJson
             FrozenChannels = result.Frozen.Count,
             Frozen = [.. result.Frozen.Take(MostFrozen).Select(f => new FrozenDocument(f.Group.Name, f.Channel, f.Reason.ToString()))],
             Pinned = [.. RescaleOutcomeText.Pinned(network).Select(g => new PinnedDocument(g.Name, g.Count, g.PinnedBecause!))],
+            BatchNorm = Values.Name(request.Model.Normalization),
+            ScaledNormalizations = outcome.Scaled,
             FoldedNormalizations = outcome.Folds ? outcome.Folded : [],
             CopiedTensors = outcome.Saved.Copies,
             Underflowed = outcome.Saved.Underflowed,

@@ -1,6 +1,7 @@
 using EquiNorm.Cli.Commands;
 using EquiNorm.Cli.Json;
 using EquiNorm.Model;
+using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Solve;
 
@@ -48,7 +49,7 @@ internal static class RescaleText
             yield return ("Sweeps", FormattableString.Invariant($"{result.Sweeps:0.#} ({Values.Name(result.Order)}, at most {request.Options.MaxSweeps}), {result.Backend}, {Say.Count(result.Threads, "thread")}"));
         }
 
-        foreach (var group in RescaleOutcomeText.Pinned(network).GroupBy(g => g.PinnedBecause))
+        foreach (var group in RescaleOutcomeText.Pinned(network).GroupBy(Cause))
         {
             yield return ("Left alone", $"{Say.Some([.. group.Select(g => $"'{Say.Group(g.Name)}'")], 2)} ({Say.Count(group.Sum(g => g.Count), "channel")}): {group.Key}");
         }
@@ -77,6 +78,12 @@ internal static class RescaleText
             yield return ("Folded", $"{Say.Count(outcome.Folded.Count, "batch normalisation")} into the operators in front");
         }
 
+        if (outcome.Scaled.Count > 0)
+        {
+            yield return ("Batch norm", $"gamma and beta of {Say.Count(outcome.Scaled.Count, "batch normalisation")} carry the factors of what is behind them, and gamma counts in "
+                + "the objective. What they read and running statistics stay: the function is the same in training, too");
+        }
+
         if (outcome.Request.Options.Factors == FactorSet.PowersOfTwo && !outcome.NothingFree)
         {
             yield return ("Exact", "every factor is a power of two: multiplying by it rounds nothing, and the objective stays a little above the optimum"
@@ -99,13 +106,18 @@ internal static class RescaleText
         }
     }
 
+    // One line for all normalisations of a model: each has a reason of its own, which differs by its name alone.
+    private static string Cause(ChannelGroup group) =>
+        group.PinnedBecause!.EndsWith(OnnxNetwork.PinnedInTraining, StringComparison.Ordinal) ? "read by a batch normalisation in training" : group.PinnedBecause;
+
     private static string Objective(RescaleOutcome outcome)
     {
         var result = outcome.Result;
         string penalty = outcome.Request.Penalty.Name == "none" ? "" : $", with penalty {outcome.Request.Penalty.Name}";
+        string gammas = outcome.Scaled.Count > 0 ? " and every gamma" : "";
         string ratio = FormattableString.Invariant($"{100 * result.Objective / result.ObjectiveBefore:G3} %");
         return FormattableString.Invariant(
-            $"{result.ObjectiveBefore:G10} -> {result.Objective:G10} ({ratio}), the sum of |weight|^{outcome.Request.Norm:G5} over all layers{penalty}");
+            $"{result.ObjectiveBefore:G10} -> {result.Objective:G10} ({ratio}), the sum of |weight|^{outcome.Request.Norm:G5} over all layers{gammas}{penalty}");
     }
 
     private static string Optimality(RescalingResult result)

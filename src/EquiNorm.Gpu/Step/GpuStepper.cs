@@ -74,16 +74,10 @@ public sealed class GpuStepper : IStepper
         _chunks = _tables.Chunks.Length;
     }
 
-    /// <summary>Kernels that a step launches.</summary>
-    public int LaunchesPerStep
-    {
-        get
-        {
-            Prepare();
-            var sums = _bound!.Sums.Count;
-            return (_chunks > 0 ? 2 * sums + 2 : sums) + (sums > 0 ? 1 : 0) + _bound.Scales.Launches;
-        }
-    }
+    /// <summary>Kernels that a step launches, for what was bound at the last one.</summary>
+    public int LaunchesPerStep => _bound is not { Sums.Count: var sums }
+        ? 0
+        : (_chunks > 0 ? 2 * sums + 2 : sums) + (sums > 0 ? 1 : 0) + _bound.Scales.Launches;
 
     /// <summary>Whether whole groups are corrected.</summary>
     public bool CorrectsGroups =>

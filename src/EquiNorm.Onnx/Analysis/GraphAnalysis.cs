@@ -45,6 +45,9 @@ internal sealed class GraphAnalysis
     /// <summary>Batch normalisations and what they are folded into.</summary>
     public NormalizationFolding Folding { get; }
 
+    /// <summary>Batch normalisations whose gamma and beta carry factors while what they read is pinned.</summary>
+    public List<string> ScaledNormalizations { get; } = [];
+
     /// <summary>The network under construction.</summary>
     public NetworkBuilder Builder { get; } = new();
 

@@ -5,7 +5,8 @@ namespace EquiNorm.Onnx.Operators;
 
 /// <summary>
 /// Batch normalisation that is not folded: y = gamma (x - mean) / sqrt(variance + epsilon) + beta is a diagonal weight between the
-/// channels before and behind it: gamma d_out / d_in, mean d_in, beta d_out, variance untouched.
+/// channels before and behind it: gamma d_out / d_in, mean d_in, beta d_out, variance untouched. In training mean and variance are those of
+/// the batch and follow d_in, so that it would vanish: for a model that will be trained d_in is 1.
 /// </summary>
 internal static class NormalizationRules
 {
@@ -36,6 +37,12 @@ internal static class NormalizationRules
         }
 
         Declare(node, input, positions, 1 - shape.Length);
+        if (node.Analysis.Options.Normalization == NormalizationHandling.Scale)
+        {
+            node.Analysis.Builder.Pin(input, $"{node.Node.DisplayName}: {OnnxNetwork.PinnedInTraining}");
+            node.Analysis.ScaledNormalizations.Add(node.Node.DisplayName);
+        }
+
         return null;
     }
 

@@ -109,6 +109,24 @@ public sealed class RescalingSession : IDisposable
         _tensors.BindCompanion(name, kind, tensor, slot);
     }
 
+    /// <summary>Binds and pins elements in managed memory, laid out as declared; they stay pinned until something else is bound, or disposal.</summary>
+    /// <exception cref="TensorException">There is no such weight, it is not float32, there are too few elements, or the session works elsewhere.</exception>
+    public void Bind(string name, Memory<float> elements)
+    {
+        using var use = Enter();
+        RequireDevice(name, TensorDevice.Cpu);
+        _tensors.Bind(name, elements);
+    }
+
+    /// <summary>Binds and pins elements in managed memory that move with a weight or bias, laid out as it is.</summary>
+    /// <exception cref="TensorException">There is no such weight, there are too few elements, or the session works elsewhere.</exception>
+    public void BindCompanion(string name, CompanionKind kind, Memory<float> elements, int slot = 0)
+    {
+        using var use = Enter();
+        RequireDevice(name, TensorDevice.Cpu);
+        _tensors.BindCompanion(name, kind, elements, slot);
+    }
+
     /// <summary>Forgets a weight or bias. Weights of the norm must be bound again before the next step or solve.</summary>
     /// <exception cref="TensorException">There is no such weight.</exception>
     public void Unbind(string name)
@@ -261,10 +279,14 @@ public sealed class RescalingSession : IDisposable
     {
         ArgumentNullException.ThrowIfNull(name);
         ArgumentNullException.ThrowIfNull(tensor);
-        if (tensor.Device != _backend.Device)
+        RequireDevice(name, tensor.Device);
+    }
+
+    private void RequireDevice(string name, TensorDevice device)
+    {
+        if (device != _backend.Device)
         {
-            throw new TensorException(
-                TensorError.WrongDevice, $"Tensor '{name}' is on {tensor.Device}, the session works on {_backend.Device}.");
+            throw new TensorException(TensorError.WrongDevice, $"Tensor '{name}' is on {device}, the session works on {_backend.Device}.");
         }
     }
 

@@ -10,6 +10,7 @@ internal sealed class ChannelUnion
     private readonly List<int> _axisOf = [];
     private readonly List<string> _axisNames = [];
     private readonly Dictionary<int, string> _pins = [];
+    private int _last = -1;
     private (ChannelGroup[] Groups, (int Group, int Index)[] Places)? _grouped;
 
     public int[] Create(string name, int count)
@@ -25,6 +26,13 @@ internal sealed class ChannelUnion
 
         _axisNames.Add(name);
         return channels;
+    }
+
+    /// <summary>Makes a channel that is never merged the last one of the network.</summary>
+    public void PlaceLast(int channel)
+    {
+        _grouped = null;
+        _last = channel;
     }
 
     public string NameOf(ChannelAxis axis) => axis.Length == 0 ? "no channels" : _axisNames[_axisOf[axis.Channels[0]]];
@@ -65,7 +73,7 @@ internal sealed class ChannelUnion
         var names = new List<string>();
         var reasons = new List<string?>();
         var places = new (int Group, int Index)[_parent.Count];
-        for (var c = 0; c < places.Length; c++)
+        foreach (var c in NetworkOrder())
         {
             var root = Find(c);
             if (root != c)
@@ -90,16 +98,42 @@ internal sealed class ChannelUnion
 
         var groups = new ChannelGroup[counts.Count];
         var first = 0;
-        var used = new Dictionary<string, int>(StringComparer.Ordinal);
+        var unique = UniqueNames(names);
         for (var g = 0; g < groups.Length; g++)
         {
-            // Parts of one axis that ended up in different groups keep its name with a number behind it.
-            var seen = used[names[g]] = used.GetValueOrDefault(names[g]) + 1;
-            groups[g] = new ChannelGroup(g, seen == 1 ? names[g] : $"{names[g]} #{seen}", counts[g], first, reasons[g]);
+            groups[g] = new ChannelGroup(g, unique[g], counts[g], first, reasons[g]);
             first += counts[g];
         }
 
         return (groups, places);
+    }
+
+    private IEnumerable<int> NetworkOrder()
+    {
+        var all = Enumerable.Range(0, _parent.Count);
+        return _last < 0 ? all : all.Where(c => c != _last).Append(_last);
+    }
+
+    // Parts of one axis that ended up in different groups, and axes of one name, have a number behind it from the second on.
+    private static List<string> UniqueNames(List<string> names)
+    {
+        var taken = new HashSet<string>(names, StringComparer.Ordinal);
+        var seen = new Dictionary<string, int>(StringComparer.Ordinal);
+        var unique = new List<string>(names.Count);
+        foreach (var name in names)
+        {
+            var number = seen.GetValueOrDefault(name) + 1;
+            var result = name;
+            while (number > 1 && !taken.Add(result = $"{name} #{number}"))
+            {
+                number++;
+            }
+
+            seen[name] = number;
+            unique.Add(result);
+        }
+
+        return unique;
     }
 
     public static ChannelMap MapOf(ChannelAxis axis, (int Group, int Index)[] places)

@@ -63,14 +63,57 @@ public sealed class NetworkBuilder
     public ChannelAxis Weight(WeightDeclaration declaration, ChannelAxis input)
     {
         Own(input);
-        declaration.Layout.Validate(declaration.Name);
+        Require(declaration);
         RequireLength(declaration.Name, "input", input.Length, declaration.Layout.Inputs);
-        RequireScale(declaration);
         var output = new ChannelAxis(
             this,
             _union.Create(declaration.OutputName ?? $"output of {declaration.Name}", declaration.Layout.Outputs),
             [input]);
         Use(declaration, output, input);
+        return output;
+    }
+
+    /// <summary>
+    /// A weight between channels that both exist: what it computes is added to <paramref name="output"/>. Returns the sum, which has the
+    /// channels of <paramref name="output"/>; pass it on to what reads it, so that heights are found.
+    /// </summary>
+    /// <exception cref="NetworkException">The layout does not fit the channels, or contradicts an earlier use of the tensor.</exception>
+    public ChannelAxis Weight(WeightDeclaration declaration, ChannelAxis input, ChannelAxis output)
+    {
+        Own(input);
+        Own(output);
+        Require(declaration);
+        RequireLength(declaration.Name, "input", input.Length, declaration.Layout.Inputs);
+        RequireLength(declaration.Name, "output", output.Length, declaration.Layout.Outputs);
+        var sum = new ChannelAxis(this, output.Channels, [output, input]);
+        Use(declaration, sum, input);
+        return sum;
+    }
+
+    /// <summary>
+    /// A batch normalisation in training, y = gamma (x - mean) / sqrt(variance + epsilon) + beta with the statistics of the batch; returns
+    /// the channels of y. It takes the scale out of x, so the channels of x are pinned and what writes them is left alone; gamma and beta
+    /// are multiplied by the factor of y, and gamma counts in the norm. Running statistics are those of x: they stay as they are, in
+    /// training and in evaluation.
+    /// </summary>
+    /// <param name="gamma">One number per channel, <see cref="WeightLayout.Diagonal"/> or a strided form of it.</param>
+    /// <param name="beta">One number per channel, <see cref="WeightLayout.Dense"/> with one input; null if there is none.</param>
+    /// <param name="axis">The channels of x.</param>
+    /// <exception cref="NetworkException">A layout does not fit the channels, or gamma is no diagonal.</exception>
+    public ChannelAxis BatchNormalization(WeightDeclaration gamma, WeightDeclaration? beta, ChannelAxis axis)
+    {
+        if (!gamma.Layout.IsDiagonal || gamma.Layout.Kernel != 1)
+        {
+            throw new NetworkException($"Weight '{gamma.Name}': the gain of a normalisation has one number per channel, WeightLayout.Diagonal.");
+        }
+
+        var output = Weight(gamma, axis);
+        if (beta is not null)
+        {
+            Bias(beta, output);
+        }
+
+        Pin(axis, $"read by batch normalisation {gamma.Name} in training");
         return output;
     }
 
@@ -82,11 +125,16 @@ public sealed class NetworkBuilder
     public void Bias(WeightDeclaration declaration, ChannelAxis axis)
     {
         Own(axis);
-        declaration.Layout.Validate(declaration.Name);
+        Require(declaration);
         RequireLength(declaration.Name, "output", axis.Length, declaration.Layout.Outputs);
         RequireLength(declaration.Name, "input", 1, declaration.Layout.Inputs);
-        RequireScale(declaration);
-        _one ??= Pinned("constant one", 1, "constant input of biases");
+        if (_one is null)
+        {
+            // Last, wherever the first bias stands: a network written down without this group and read again has the same channels.
+            _one = Pinned("constant one", 1, "constant input of biases");
+            _union.PlaceLast(_one.Channels[0]);
+        }
+
         Use(declaration with { Role = WeightRole.Bias }, axis, _one);
     }
 
@@ -160,23 +208,29 @@ public sealed class NetworkBuilder
     public void Note(string text) => _notes.Add(text);
 
     /// <summary>The network as declared so far.</summary>
-    public Network Build()
+    public Network Build() => Build(ActivationHeights.Of(_order));
+
+    /// <summary>The network as declared so far, with heights, one per weight, where a declaration has none.</summary>
+    internal Network Build(IReadOnlyList<int> heights)
     {
         var (groups, places) = _union.Group();
-        var heights = ActivationHeights.Of(_order);
         var weights = new Weight[_order.Count];
         for (var t = 0; t < weights.Length; t++)
         {
             var use = _order[t];
             weights[t] = new Weight(
-                t, use.Declaration, ChannelUnion.MapOf(use.Output, places), ChannelUnion.MapOf(use.Input, places), heights[t]);
+                t,
+                use.Declaration,
+                ChannelUnion.MapOf(use.Output, places),
+                ChannelUnion.MapOf(use.Input, places),
+                use.Declaration.Height ?? heights[t]);
         }
 
         return new Network(weights, groups, [.. _notes]);
     }
 
     /// <summary>
-    /// Where the positions of an axis lie in the network that <see cref="Build"/> makes now; for tensors that are rescaled without being
+    /// Where the positions of an axis lie in the network that <see cref="Build()"/> makes now; for tensors that are rescaled without being
     /// weights (running means, optimizer state).
     /// </summary>
     public ChannelMap MapOf(ChannelAxis axis)
@@ -205,6 +259,11 @@ public sealed class NetworkBuilder
         {
             // Applying bakes the scale in, and one tensor cannot hold two.
             throw new NetworkException($"Weight '{declaration.Name}' is used with two output scales: give each use a copy of its own.");
+        }
+
+        if (first.Declaration.Height != declaration.Height)
+        {
+            throw new NetworkException($"Weight '{declaration.Name}' is used with two heights: it has one, the largest of its uses.");
         }
 
         // One stored tensor with several uses needs the same factor at each: merge out with out and in with in, count it once.
@@ -240,8 +299,14 @@ public sealed class NetworkBuilder
         }
     }
 
-    private static void RequireScale(WeightDeclaration declaration)
+    private static void Require(WeightDeclaration declaration)
     {
+        declaration.Layout.Validate(declaration.Name);
+        if (declaration.Height < 0)
+        {
+            throw new NetworkException($"Weight '{declaration.Name}': its height is {declaration.Height}; it cannot be negative.");
+        }
+
         var scale = declaration.OutputScale.Span;
         if (scale.IsEmpty)
         {

@@ -16,7 +16,9 @@ public sealed class NetworkTensors : IDisposable
 {
     private readonly TensorMemory?[] _bound;
     private readonly List<Companion> _companions = [];
-    private readonly List<MemoryHandle> _pins = [];
+
+    // Pinned managed memory, by what it is bound to; weights and biases themselves have no kind.
+    private readonly Dictionary<(int Weight, CompanionKind? Kind, int Slot), MemoryHandle> _pins = [];
 
     /// <summary>Creates an empty binding for <paramref name="network"/>.</summary>
     public NetworkTensors(Network network)
@@ -46,7 +48,7 @@ public sealed class NetworkTensors : IDisposable
     /// <exception cref="NetworkException">The type differs from the declared one, or there are too few elements.</exception>
     public NetworkTensors Bind(string weight, TensorMemory memory)
     {
-        var target = Network.Weight(weight);
+        var target = Target(weight);
         if (memory.ElementType != target.ElementType)
         {
             throw new TensorException(
@@ -64,6 +66,7 @@ public sealed class NetworkTensors : IDisposable
             throw new TensorException(TensorError.NotBound, $"Weight '{weight}': the address is null.");
         }
 
+        Unpin((target.Index, null, 0));
         if (_bound[target.Index] != memory)
         {
             _bound[target.Index] = memory;
@@ -128,14 +131,15 @@ public sealed class NetworkTensors : IDisposable
 
     /// <summary>Binds and pins float32 elements that move with a weight or bias.</summary>
     public NetworkTensors BindCompanion(string weight, CompanionKind kind, Memory<float> elements, int slot = 0) =>
-        Pin(elements, ElementType.Float32, memory => BindCompanion(weight, kind, memory, slot));
+        Pin(weight, (kind, slot), elements, ElementType.Float32, memory => BindCompanion(weight, kind, memory, slot));
 
     /// <summary>Binds and pins float64 elements that move with a weight or bias.</summary>
     public NetworkTensors BindCompanion(string weight, CompanionKind kind, Memory<double> elements, int slot = 0) =>
-        Pin(elements, ElementType.Float64, memory => BindCompanion(weight, kind, memory, slot));
+        Pin(weight, (kind, slot), elements, ElementType.Float64, memory => BindCompanion(weight, kind, memory, slot));
 
     private NetworkTensors Place(Companion companion)
     {
+        Unpin((companion.Weight.Index, companion.Kind, companion.Slot));
         var place = Place(companion.Weight, companion.Kind, companion.Slot);
         if (place < 0)
         {
@@ -159,6 +163,7 @@ public sealed class NetworkTensors : IDisposable
     public void Unbind(string weight)
     {
         ref var bound = ref _bound[Target(weight).Index];
+        Unpin((Target(weight).Index, null, 0));
         Version += bound is null ? 0 : 1;
         bound = null;
     }
@@ -168,6 +173,7 @@ public sealed class NetworkTensors : IDisposable
     public void UnbindCompanion(string weight, CompanionKind kind, int slot = 0)
     {
         var place = Place(Target(weight), kind, slot);
+        Unpin((Target(weight).Index, kind, slot));
         if (place >= 0)
         {
             _companions.RemoveAt(place);
@@ -190,7 +196,7 @@ public sealed class NetworkTensors : IDisposable
     /// <summary>Unpins managed memory.</summary>
     public void Dispose()
     {
-        foreach (var pin in _pins)
+        foreach (var pin in _pins.Values)
         {
             pin.Dispose();
         }
@@ -239,9 +245,10 @@ public sealed class NetworkTensors : IDisposable
     }
 
     private NetworkTensors Pin<T>(string weight, Memory<T> elements, ElementType type) =>
-        Pin(elements, type, memory => Bind(weight, memory));
+        Pin(weight, (null, 0), elements, type, memory => Bind(weight, memory));
 
-    private unsafe NetworkTensors Pin<T>(Memory<T> elements, ElementType type, Action<TensorMemory> bind)
+    private unsafe NetworkTensors Pin<T>(
+        string weight, (CompanionKind? Kind, int Slot) place, Memory<T> elements, ElementType type, Action<TensorMemory> bind)
     {
         var pin = elements.Pin();
         try
@@ -254,7 +261,15 @@ public sealed class NetworkTensors : IDisposable
             throw;
         }
 
-        _pins.Add(pin);
+        _pins.Add((Network.Find(weight)!.Index, place.Kind, place.Slot), pin);
         return this;
+    }
+
+    private void Unpin((int Weight, CompanionKind? Kind, int Slot) place)
+    {
+        if (_pins.Remove(place, out var pin))
+        {
+            pin.Dispose();
+        }
     }
 }

@@ -23,6 +23,9 @@ public enum TensorError
 
     /// <summary>A magnitude or a factor leaves the range of float64.</summary>
     OutOfRange,
+
+    /// <summary>Its owner does not allow writing.</summary>
+    ReadOnly,
 }
 
 /// <summary>A tensor cannot be used; nothing was written. The message names the tensor and the value.</summary>

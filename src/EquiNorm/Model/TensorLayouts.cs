@@ -17,7 +17,7 @@ internal static class TensorLayouts
             throw Wrong(declared, name, $"kernel dimensions with strides [{string.Join(", ", strides[2..])}], which are not one run");
         }
 
-        var outputsFirst = declared.Order == TensorOrder.OutputInput;
+        var outputsFirst = declared.Order != TensorOrder.InputOutput;
         var layout = declared with
         {
             Offset = 0,
@@ -41,6 +41,15 @@ internal static class TensorLayouts
     // Strides of the view; null if the extents differ, a negative kernel stride if the kernel dimensions are not one run.
     private static (long Group, long First, long Second, long Kernel)? Axes(WeightLayout declared, IReadOnlyList<long> shape, long[] strides)
     {
+        if (declared.Order == TensorOrder.GroupOutputInput)
+        {
+            var (positions, positionStride) = Run(shape, strides, 3);
+            return shape.Count >= 3 && shape[0] == declared.Groups && shape[1] == declared.OutputsPerGroup && shape[2] == declared.InputsPerGroup
+                && positions == declared.Kernel
+                ? (strides[0], strides[1], strides[2], positionStride)
+                : null;
+        }
+
         var outputsFirst = declared.Order == TensorOrder.OutputInput;
         var first = outputsFirst ? declared.OutputsPerGroup : declared.InputsPerGroup;
         var second = outputsFirst ? declared.InputsPerGroup : declared.OutputsPerGroup;
@@ -57,7 +66,7 @@ internal static class TensorLayouts
             return null;
         }
 
-        var (extents, kernelStride) = Run(shape, strides);
+        var (extents, kernelStride) = Run(shape, strides, 2);
         if (shape[0] == allFirst && shape[1] == second && extents == kernel)
         {
             return (first * strides[0], strides[0], strides[1], kernelStride);
@@ -75,10 +84,10 @@ internal static class TensorLayouts
     }
 
     // Dimensions that nest are one axis: each stride is the next extent times the next stride.
-    private static (long Extents, long Stride) Run(IReadOnlyList<long> shape, long[] strides)
+    private static (long Extents, long Stride) Run(IReadOnlyList<long> shape, long[] strides, int outermost)
     {
         var (extents, stride, reach) = (1L, 1L, -1L);
-        for (var n = shape.Count - 1; n >= 2; n--)
+        for (var n = shape.Count - 1; n >= outermost; n--)
         {
             if (shape[n] == 1)
             {

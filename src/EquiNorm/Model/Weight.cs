@@ -75,6 +75,9 @@ public sealed record WeightDeclaration(string Name, ElementType ElementType, Wei
     /// <summary>See <see cref="Weight.OutputScale"/>; empty, or one finite number per output.</summary>
     public ReadOnlyMemory<double> OutputScale { get; init; }
 
+    /// <summary>See <see cref="Weight.Height"/>, not negative; null to have it found from the data flow.</summary>
+    public int? Height { get; init; }
+
     /// <summary>Name of the channels that the weight writes; null for "output of NAME".</summary>
     public string? OutputName { get; init; }
 }

@@ -22,7 +22,10 @@ public sealed record WeightLayout
     /// <summary>Kernel positions that share a factor.</summary>
     public required int Kernel { get; init; }
 
-    /// <summary>Which channel axis is the first dimension of the stored tensor.</summary>
+    /// <summary>
+    /// Which dimensions the stored tensor has, for those who hand it over with shape and strides. Says nothing of where elements lie, and has no
+    /// part in equality.
+    /// </summary>
     public TensorOrder Order { get; init; }
 
     /// <summary>First element.</summary>
@@ -124,6 +127,15 @@ public sealed record WeightLayout
     /// <exception cref="TensorException">The extents differ, or no strides of kernel positions say where they lie.</exception>
     public WeightLayout WithTensor(string name, TensorView tensor) => TensorLayouts.Of(this, name, tensor);
 
+    /// <summary>Whether another layout has the same extents, strides and offset.</summary>
+    public bool Equals(WeightLayout? other) => other is not null && Numbers == other.Numbers;
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => Numbers.GetHashCode();
+
+    private (int, int, int, int, long, long, long, long, long) Numbers =>
+        (Groups, OutputsPerGroup, InputsPerGroup, Kernel, Offset, GroupStride, OutputStride, InputStride, KernelStride);
+
     /// <summary>Whether another layout has every element in the same place.</summary>
     public bool HasSamePlaces(WeightLayout other)
     {
@@ -224,7 +236,7 @@ public sealed record WeightLayout
     }
 }
 
-/// <summary>Which channel axis is the first dimension of a stored tensor.</summary>
+/// <summary>The dimensions of a stored tensor, outermost first.</summary>
 public enum TensorOrder
 {
     /// <summary>[outputs, inputs per group, kernel...]: torch's Linear and Conv, ONNX's Conv, Gemm with transB = 1.</summary>
@@ -232,4 +244,7 @@ public enum TensorOrder
 
     /// <summary>[inputs, outputs per group, kernel...]: MatMul, Gemm with transB = 0, transposed convolutions.</summary>
     InputOutput,
+
+    /// <summary>[groups, outputs per group, inputs per group, kernel...]: a view of any strides.</summary>
+    GroupOutputInput,
 }

@@ -13,6 +13,7 @@ internal sealed partial class LayerTests
     private static readonly Dictionary<string, string[]> MayUse = new()
     {
         ["EquiNorm.Model"] = [],
+        ["EquiNorm.Description"] = ["EquiNorm.Model"],
         ["EquiNorm.Problem"] = ["EquiNorm.Model"],
         ["EquiNorm.Plan"] = ["EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Backends"] = ["EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],

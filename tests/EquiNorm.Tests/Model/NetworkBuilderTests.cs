@@ -210,6 +210,60 @@ public sealed class NetworkBuilderTests
         Assert.That(_builder.Build().Notes, Is.EqualTo(new[] { "odd" }));
     }
 
+    [Test]
+    public void Batch_normalisation_pins_what_it_reads_and_its_gain_writes_new_channels()
+    {
+        var x = Dense("conv", 4, _builder.Input("x", 3));
+        var y = _builder.BatchNormalization(
+            new("gamma", ElementType.Float32, WeightLayout.Diagonal(4)), new("beta", ElementType.Float32, WeightLayout.Dense(4, 1)), x);
+        _builder.Output(Dense("head", 2, y), "y");
+
+        var network = _builder.Build();
+
+        Assert.That(network.Groups.Select(g => g.PinnedBecause), Is.EqualTo(
+            new[] { "network input x", "read by batch normalisation gamma in training", null, "network output y", "constant input of biases" }));
+        Assert.That(GroupsOf(network.Weight("gamma").Inputs), Is.EqualTo(GroupsOf(network.Weight("conv").Outputs)));
+        Assert.That(GroupsOf(network.Weight("beta").Outputs), Is.EqualTo(GroupsOf(network.Weight("gamma").Outputs)));
+        Assert.That(network.Weights.Select(w => (w.Role, w.Height)), Is.EqualTo(
+            new[] { (WeightRole.Weight, 2), (WeightRole.Weight, 1), (WeightRole.Bias, 1), (WeightRole.Weight, 0) }));
+    }
+
+    [Test]
+    public void Batch_normalisation_without_a_diagonal_is_refused() =>
+        Assert.That(
+            () => _builder.BatchNormalization(new("gamma", ElementType.Float32, WeightLayout.Dense(4, 4)), null, _builder.Free("x", 4)),
+            Throws.TypeOf<NetworkException>().With.Message.Contains("'gamma'"));
+
+    [Test]
+    public void Weight_between_channels_that_exist_is_added_to_them()
+    {
+        var stream = Dense("stem", 4, _builder.Input("x", 3));
+        stream = _builder.Weight(new("loop", ElementType.Float32, WeightLayout.Dense(4, 4)), stream, stream);
+        Dense("head", 2, stream);
+
+        var network = _builder.Build();
+
+        Assert.That(network.Groups.Select(g => g.Name), Is.EqualTo(new[] { "x", "output of stem", "output of head" }));
+        Assert.That(network.Weights.Select(w => w.Height), Is.EqualTo(new[] { 2, 1, 0 }));
+        Assert.That(
+            () => _builder.Weight(new("wide", ElementType.Float32, WeightLayout.Dense(5, 4)), stream, stream),
+            Throws.TypeOf<NetworkException>().With.Message.Contains("'wide': its output axis has 5 channels"));
+    }
+
+    [Test]
+    public void Height_can_be_given_once_and_not_be_negative()
+    {
+        var x = _builder.Input("x", 2);
+        _builder.Weight(new("w", ElementType.Float32, WeightLayout.Dense(2, 2)) { Height = 5 }, x);
+
+        Assert.That(_builder.Build().Weights[0].Height, Is.EqualTo(5));
+        Assert.That(
+            () => _builder.Weight(new("w", ElementType.Float32, WeightLayout.Dense(2, 2)), x), Throws.TypeOf<NetworkException>().With.Message.Contains("two heights"));
+        Assert.That(
+            () => _builder.Weight(new("v", ElementType.Float32, WeightLayout.Dense(2, 2)) { Height = -1 }, x),
+            Throws.TypeOf<NetworkException>().With.Message.Contains("-1"));
+    }
+
     private ChannelAxis Dense(string name, int outputs, ChannelAxis input) =>
         _builder.Weight(new(name, ElementType.Float32, WeightLayout.Dense(outputs, input.Length)), input);
 

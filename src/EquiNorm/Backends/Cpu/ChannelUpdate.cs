@@ -330,6 +330,7 @@ internal sealed unsafe class ChannelUpdate
     /// <summary>One vector of sums that contributes to a group.</summary>
     private readonly record struct Term(AxisSegment Segment, nint Address, double LogScale)
     {
-        public double* Sums => (double*)Address;
+        // Not public: a record would print it, and the native compiler does not take ToString of a pointer.
+        internal double* Sums => (double*)Address;
     }
 }

@@ -11,7 +11,8 @@ namespace EquiNorm.Backends.Cpu;
 /// <summary>Stored energies [outer, inner], float64; the stride counts elements.</summary>
 internal readonly unsafe record struct EnergyTile(nint Address, int Outer, int Inner, long Stride)
 {
-    public double* Data => (double*)Address;
+    // Not public: a record would print it, and the native compiler does not take ToString of a pointer.
+    internal double* Data => (double*)Address;
 }
 
 internal static unsafe class SumKernels

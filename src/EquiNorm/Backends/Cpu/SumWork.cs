@@ -7,9 +7,10 @@ namespace EquiNorm.Backends.Cpu;
 /// <param name="Sums">One sum per position of the axis.</param>
 internal readonly unsafe record struct SumVectors(nint Factors, nint Sums)
 {
-    public double* FactorsAt => (double*)Factors;
+    // Not public: a record would print it, and the native compiler does not take ToString of a pointer.
+    internal double* FactorsAt => (double*)Factors;
 
-    public double* SumsAt => (double*)Sums;
+    internal double* SumsAt => (double*)Sums;
 }
 
 /// <summary>Where the energies of a read come from.</summary>
