@@ -1,6 +1,6 @@
 """Trains a deep ReLU network on data it generates, with and without equi-normalization, from the same start on the same batches.
 
-    python samples/train_relu_network.py [--steps 300] [--depth 12] [--svg losses.svg]
+    python samples/train_relu_network.py [--steps 200] [--depth 12] [--svg losses.svg]
 
 Prints the loss of both and what a step of EquiNorm costs beside a step of training, and draws the losses. The start is unbalanced on
 purpose (each hidden channel is multiplied by a random factor and divided by it behind the ReLU): the function is that of the usual
@@ -118,9 +118,9 @@ def svg(curves, title):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--depth", type=int, default=12)
-    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rate", type=float, default=0.005)
     parser.add_argument("--spread", type=float, default=0.7, help="how unequal the start is: 0 is the usual one")

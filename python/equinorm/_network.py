@@ -265,7 +265,7 @@ class Network:
             for other in tie[1:]:
                 b.tie(_resolve(tie[0], axes), _resolve(other, axes))
         for entry in description.get("weights", []):
-            declared = {key: entry[key] for key in ("type", "shape", "strides") if key in entry}
+            declared = {key: entry[key] for key in ("type", "shape", "strides", "offset") if key in entry}
             b._use(
                 Use(
                     entry["name"], entry.get("kind", WEIGHT), _resolve(entry["output"], axes), _resolve(entry.get("input", []), axes),
