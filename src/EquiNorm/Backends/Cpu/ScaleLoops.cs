@@ -100,6 +100,88 @@ internal static unsafe class ScaleLoops<TLanes, TVector, TElement>
         return counts;
     }
 
+    /// <summary>
+    /// destination[r, j] = source[r, j] * outer[r] * factors[j] for rows of contiguous elements; source and destination may be the same.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static ScaleCounts Rows(
+        byte* source, long sourceStride, byte* destination, long destinationStride, int rows, int count, double* outer, double* factors)
+    {
+        ScaleCounts counts = default;
+        int block = 4 * TLanes.Count;
+        long step = (long)TLanes.Count * TElement.Bytes;
+        int whole = count - (count % block);
+        if (whole == 0)
+        {
+            for (int r = 0; r < rows; r++, source += sourceStride, destination += destinationStride)
+            {
+                counts += Run(source, destination, count, new ElementFactors(factors, outer is null ? 1 : outer[r]), sourceStride);
+            }
+
+            return counts;
+        }
+
+        // What is left behind the last whole block is done by a block that ends with the row. Where source and destination are the same
+        // its elements must be read before the others are written, and what both blocks compute is the same (a row of 500 float32 in L2:
+        // 0.43 ns an element with vectors and scalars for the last 20, 0.33 so).
+        long last = whole == count ? -1 : count - block;
+        TVector vanishes = TLanes.Create(TElement.VanishesUpTo), overflows = TLanes.Create(TElement.OverflowsFrom);
+        for (int r = 0; r < rows; r++, source += sourceStride, destination += destinationStride)
+        {
+            double row = outer is null ? 1 : outer[r];
+            TVector x = TLanes.Create(row);
+            TVector t0 = x, t1 = x, t2 = x, t3 = x;
+            if (last >= 0)
+            {
+                TVector low = TLanes.Create(1), high = low;
+                byte* from = source + (last * TElement.Bytes);
+                double* y = factors + last;
+                t0 = Product(from, TLanes.Multiply(x, TLanes.LoadFloat64((byte*)y)), ref low, ref high);
+                t1 = Product(from + step, TLanes.Multiply(x, TLanes.LoadFloat64((byte*)(y + TLanes.Count))), ref low, ref high);
+                t2 = Product(from + (2 * step), TLanes.Multiply(x, TLanes.LoadFloat64((byte*)(y + (2 * TLanes.Count)))), ref low, ref high);
+                t3 = Product(from + (3 * step), TLanes.Multiply(x, TLanes.LoadFloat64((byte*)(y + (3 * TLanes.Count)))), ref low, ref high);
+                if (TLanes.AnyTrue(TLanes.Or(TLanes.LessOrEqual(low, vanishes), TLanes.LessOrEqual(overflows, high))))
+                {
+                    counts += Count(source + ((long)whole * TElement.Bytes), count - whole, new ElementFactors(factors, row), whole);
+                }
+            }
+
+            for (long j = 0; j < whole; j += block)
+            {
+                byte* from = source + (j * TElement.Bytes);
+                byte* to = destination + (j * TElement.Bytes);
+                double* y = factors + j;
+                TVector low = TLanes.Create(1), high = low;
+                TVector p0 = Product(from, TLanes.Multiply(x, TLanes.LoadFloat64((byte*)y)), ref low, ref high);
+                TVector p1 = Product(from + step, TLanes.Multiply(x, TLanes.LoadFloat64((byte*)(y + TLanes.Count))), ref low, ref high);
+                TVector p2 = Product(from + (2 * step), TLanes.Multiply(x, TLanes.LoadFloat64((byte*)(y + (2 * TLanes.Count)))), ref low, ref high);
+                TVector p3 = Product(from + (3 * step), TLanes.Multiply(x, TLanes.LoadFloat64((byte*)(y + (3 * TLanes.Count)))), ref low, ref high);
+                Prefetch.Line(from + sourceStride);
+                Prefetch.Line(from + sourceStride + (2 * step));
+                if (TLanes.AnyTrue(TLanes.Or(TLanes.LessOrEqual(low, vanishes), TLanes.LessOrEqual(overflows, high))))
+                {
+                    counts += Count(from, block, new ElementFactors(factors, row), j);
+                }
+
+                TElement.Store<TLanes, TVector>(to, p0);
+                TElement.Store<TLanes, TVector>(to + step, p1);
+                TElement.Store<TLanes, TVector>(to + (2 * step), p2);
+                TElement.Store<TLanes, TVector>(to + (3 * step), p3);
+            }
+
+            if (last >= 0)
+            {
+                byte* to = destination + (last * TElement.Bytes);
+                TElement.Store<TLanes, TVector>(to, t0);
+                TElement.Store<TLanes, TVector>(to + step, t1);
+                TElement.Store<TLanes, TVector>(to + (2 * step), t2);
+                TElement.Store<TLanes, TVector>(to + (3 * step), t3);
+            }
+        }
+
+        return counts;
+    }
+
     /// <summary>Any strides.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static ScaleCounts Strided(in MatrixView source, in MatrixView destination, double* outer, double* inner)
