@@ -37,11 +37,9 @@ internal sealed unsafe class MemoryFloor : IDisposable
     public double Step()
     {
         var sum = Read();
-        ScaleOnly();
+        _pool.Run(new ScaleJob(this), _scaled.Length);
         return sum;
     }
-
-    public void ScaleOnly() => _pool.Run(new ScaleJob(this), _chunks.Length);
 
     public void Dispose()
     {
