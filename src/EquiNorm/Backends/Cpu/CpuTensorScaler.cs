@@ -12,8 +12,9 @@ namespace EquiNorm.Backends.Cpu;
 /// </remarks>
 internal sealed unsafe class CpuTensorScaler : TensorScaler
 {
-    // The work of one item: 128 KB of float32 take some 10 microseconds, and handing an item out a tenth of one.
-    private const long ItemElements = 1 << 15;
+    // The work of one item: 256 KB of float32 take some 20 microseconds, and handing an item out a tenth of one. With half of that the
+    // 3x3 convolutions of conv-net have 14 rows in a piece, and spreading the factors over the kernel costs a tenth of the time.
+    private const long ItemElements = 1 << 16;
 
     private readonly WorkerPool _pool;
     private readonly ChannelPowers _powers;

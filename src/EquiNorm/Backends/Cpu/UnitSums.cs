@@ -114,139 +114,60 @@ internal static unsafe class UnitLoops<TLanes, TVector, TElement, TPower>
     where TElement : struct, IElement
     where TPower : struct, IPower
 {
-    // A column sum is loaded and stored once for so many rows; their own sums fill half the registers of AVX2.
-    public const int Rows = 8;
-
     /// <summary>Contiguous columns of rows that are <paramref name="rowBytes"/> apart.</summary>
+    /// <remarks>
+    /// One row after the other: memory is read as it lies. Eight rows at once save loads and stores of column sums and are as fast from
+    /// the second-level cache, but eight streams at a time come slower from the third (15x500, one thread: 1.9 ms against 1.4 ms).
+    /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* data, long rowBytes, int rows, int columns, double* outer, double* inner)
     {
-        // The last, partial vector is loaded so that it ends with the row; lanes that were summed already are masked away.
-        var vectors = columns / TLanes.Count;
-        var rest = columns % TLanes.Count;
-        long* lanes = stackalloc long[TLanes.Count];
-        for (var lane = 0; lane < TLanes.Count; lane++)
+        for (var row = 0; row < rows; row++, data += rowBytes)
         {
-            lanes[lane] = lane >= TLanes.Count - rest ? -1 : 0;
-        }
-
-        TVector mask = TLanes.LoadFloat64((byte*)lanes);
-        var last = columns - TLanes.Count;
-        var row = 0;
-        for (; row <= rows - Rows && vectors > 0; row += Rows, data += Rows * rowBytes)
-        {
-            EightRows(data, rowBytes, vectors, rest > 0 ? last : -1, mask, outer + row, inner);
-        }
-
-        for (; row < rows; row++, data += rowBytes)
-        {
-            outer[row] += OneRow(data, columns, inner);
+            outer[row] += Row(data, columns, inner);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void EightRows(byte* data, long rowBytes, int vectors, int last, TVector mask, double* outer, double* inner)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static double Row(byte* row, int columns, double* inner)
     {
-        TVector s0 = TLanes.Create(0), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-        long twoRows = 2 * rowBytes, threeRows = 3 * rowBytes, ahead = Rows * rowBytes;
-        long step = (long)TLanes.Count * TElement.Bytes;
-        byte* near = data;
-        byte* far = data + (4 * rowBytes);
-        double* sums = inner;
-        for (var n = 0; n < vectors; n++, near += step, far += step, sums += TLanes.Count)
+        TVector s0 = TLanes.Create(0), s1 = s0, s2 = s0, s3 = s0;
+        var step = TLanes.Count * TElement.Bytes;
+        var end = row + ((long)columns * TElement.Bytes);
+        for (; row <= end - (4 * step); row += 4 * step, inner += 4 * TLanes.Count)
         {
-            // The next eight rows, a cache line at a time: the hardware begins anew at each row.
-            if ((n * step & (CacheLine.Bytes - 1)) == 0)
-            {
-                Prefetch.Line(near + ahead);
-                Prefetch.Line(near + ahead + rowBytes);
-                Prefetch.Line(near + ahead + twoRows);
-                Prefetch.Line(near + ahead + threeRows);
-                Prefetch.Line(far + ahead);
-                Prefetch.Line(far + ahead + rowBytes);
-                Prefetch.Line(far + ahead + twoRows);
-                Prefetch.Line(far + ahead + threeRows);
-            }
-
-            TVector e0 = TElement.Load<TLanes, TVector>(near);
-            TVector e1 = TElement.Load<TLanes, TVector>(near + rowBytes);
-            TVector e2 = TElement.Load<TLanes, TVector>(near + twoRows);
-            TVector e3 = TElement.Load<TLanes, TVector>(near + threeRows);
-            TVector even = TLanes.LoadFloat64((byte*)sums);
-            s0 = Add(s0, e0);
-            s1 = Add(s1, e1);
-            s2 = Add(s2, e2);
-            s3 = Add(s3, e3);
-            even = Add(Add(Add(Add(even, e0), e1), e2), e3);
-            TVector e4 = TElement.Load<TLanes, TVector>(far);
-            TVector e5 = TElement.Load<TLanes, TVector>(far + rowBytes);
-            TVector e6 = TElement.Load<TLanes, TVector>(far + twoRows);
-            TVector e7 = TElement.Load<TLanes, TVector>(far + threeRows);
-            s4 = Add(s4, e4);
-            s5 = Add(s5, e5);
-            s6 = Add(s6, e6);
-            s7 = Add(s7, e7);
-            even = Add(Add(Add(Add(even, e4), e5), e6), e7);
-            TLanes.StoreFloat64((byte*)sums, even);
+            Prefetch.Line(row + Prefetch.PagesAhead);
+            Prefetch.Line(row + Prefetch.PagesAhead + (2 * step));
+            AddTo(ref s0, row, inner);
+            AddTo(ref s1, row + step, inner + TLanes.Count);
+            AddTo(ref s2, row + (2 * step), inner + (2 * TLanes.Count));
+            AddTo(ref s3, row + (3 * step), inner + (3 * TLanes.Count));
         }
 
-        if (last >= 0)
+        for (; row <= end - step; row += step, inner += TLanes.Count)
         {
-            near = data + ((long)last * TElement.Bytes);
-            far = near + (4 * rowBytes);
-            TVector sum = TLanes.LoadFloat64((byte*)(inner + last));
-            AddMasked(near, mask, ref s0, ref sum);
-            AddMasked(near + rowBytes, mask, ref s1, ref sum);
-            AddMasked(near + twoRows, mask, ref s2, ref sum);
-            AddMasked(near + threeRows, mask, ref s3, ref sum);
-            AddMasked(far, mask, ref s4, ref sum);
-            AddMasked(far + rowBytes, mask, ref s5, ref sum);
-            AddMasked(far + twoRows, mask, ref s6, ref sum);
-            AddMasked(far + threeRows, mask, ref s7, ref sum);
-            TLanes.StoreFloat64((byte*)(inner + last), sum);
+            AddTo(ref s0, row, inner);
         }
 
-        outer[0] += TLanes.Sum(s0);
-        outer[1] += TLanes.Sum(s1);
-        outer[2] += TLanes.Sum(s2);
-        outer[3] += TLanes.Sum(s3);
-        outer[4] += TLanes.Sum(s4);
-        outer[5] += TLanes.Sum(s5);
-        outer[6] += TLanes.Sum(s6);
-        outer[7] += TLanes.Sum(s7);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static double OneRow(byte* row, int columns, double* inner)
-    {
-        TVector sum = TLanes.Create(0);
-        var j = 0;
-        for (; j <= columns - TLanes.Count; j += TLanes.Count)
+        var total = TLanes.Sum(TLanes.Add(TLanes.Add(s0, s1), TLanes.Add(s2, s3)));
+        for (; row < end; row += TElement.Bytes, inner++)
         {
-            TVector element = TElement.Load<TLanes, TVector>(row + ((long)j * TElement.Bytes));
-            sum = Add(sum, element);
-            TLanes.StoreFloat64((byte*)(inner + j), Add(TLanes.LoadFloat64((byte*)(inner + j)), element));
-        }
-
-        double total = TLanes.Sum(sum);
-        for (; j < columns; j++)
-        {
-            double element = TElement.Load<LanesScalar, double>(row + ((long)j * TElement.Bytes));
+            double element = TElement.Load<LanesScalar, double>(row);
             total = default(TPower).AddEnergy<LanesScalar, double>(total, element);
-            inner[j] = default(TPower).AddEnergy<LanesScalar, double>(inner[j], element);
+            *inner = default(TPower).AddEnergy<LanesScalar, double>(*inner, element);
         }
 
         return total;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static TVector Add(TVector sum, TVector element) => default(TPower).AddEnergy<TLanes, TVector>(sum, element);
+    private static void AddTo(ref TVector sum, byte* source, double* column)
+    {
+        TVector element = TElement.Load<TLanes, TVector>(source);
+        sum = Add(sum, element);
+        TLanes.StoreFloat64((byte*)column, Add(TLanes.LoadFloat64((byte*)column), element));
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddMasked(byte* source, TVector mask, ref TVector row, ref TVector column)
-    {
-        TVector element = TLanes.And(TElement.Load<TLanes, TVector>(source), mask);
-        row = Add(row, element);
-        column = Add(column, element);
-    }
+    private static TVector Add(TVector sum, TVector element) => default(TPower).AddEnergy<TLanes, TVector>(sum, element);
 }
