@@ -11,11 +11,14 @@ public sealed class BytesConfig : ManualConfig
     /// <summary>Creates the configuration.</summary>
     public BytesConfig()
     {
-        AddColumn(new MegabytesColumn("|W| [MB]", "Bytes of all weights.", 1), new MegabytesColumn("Floor [MB]", "3 |W|: the bytes that a step must move.", 3));
+        AddColumn(new MegabytesColumn("|W| [MB]", "Bytes of all weights.", _ => 1), new MegabytesColumn("Floor [MB]", "3 |W|, 5 |W| with momentum: the bytes that a step must move.", FloorReads));
         HideColumns(Column.Error, Column.StdDev, Column.RatioSD);
     }
 
-    private sealed class MegabytesColumn(string name, string legend, int factor) : IColumn
+    private static int FloorReads(BenchmarkCase benchmarkCase) =>
+        benchmarkCase.Parameters.Items.Any(p => p.Name == nameof(StepBenchmark.Momentum) && p.Value is true) ? 5 : 3;
+
+    private sealed class MegabytesColumn(string name, string legend, Func<BenchmarkCase, int> factor) : IColumn
     {
         private static readonly Dictionary<string, long> Sizes = [];
 
@@ -43,7 +46,7 @@ public sealed class BytesConfig : ManualConfig
                 Sizes.Add(network, bytes = StandardNetworks.Create(network).Bytes);
             }
 
-            return (factor * bytes / 1e6).ToString("F1", System.Globalization.CultureInfo.InvariantCulture);
+            return (factor(benchmarkCase) * bytes / 1e6).ToString("F1", System.Globalization.CultureInfo.InvariantCulture);
         }
 
         public string GetValue(Summary summary, BenchmarkCase benchmarkCase, SummaryStyle style) => GetValue(summary, benchmarkCase);

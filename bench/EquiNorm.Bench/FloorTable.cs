@@ -10,11 +10,12 @@ namespace EquiNorm.Bench;
 
 /// <summary>
 /// Step and solve of every network beside the memory floor, in turn (floor, step, solve, apply, floor, ...), so that a machine that
-/// changes its speed changes all of them. Medians, and ratios of medians. Prints markdown.
+/// changes its speed changes all of them. A second row per network: steps that rescale a momentum with every weight. Medians, and ratios
+/// of medians; the ratio of the smallest times tells what a machine does that others use at the same time. Prints markdown.
 /// </summary>
 internal static class FloorTable
 {
-    private const int Rounds = 15;
+    private const int Rounds = 31;
 
     // Enough for the runtime to have recompiled what runs often; large networks spend their time in loops that are optimised from the start.
     private const int WarmUpRounds = 60;
@@ -29,13 +30,15 @@ internal static class FloorTable
         Print($"- {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}");
         Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds, medians, float32 weights, p = 2, tolerance 1e-8");
         Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run");
+        Print($"- momentum: a float32 first moment for every weight, and its read and write in step and floor (5 |W| bytes)");
         Print($"- commit {Commit()}, {DateTime.UtcNow:yyyy-MM-dd}");
         Print($"");
-        Print($"| network | weights [MB] | floor [ms] | floor [GB/s] | step [ms] | step / floor | solve [ms] | apply [ms] | (solve + apply) / floor | sweeps | gap |");
-        Print($"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
+        Print($"| network | weights [MB] | floor [ms] | floor [GB/s] | step [ms] | step / floor | of minima | solve [ms] | apply [ms] | (solve + apply) / floor | sweeps | gap |");
+        Print($"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
         foreach (var name in names)
         {
             Row(name, backend);
+            MomentumRow(name, backend);
         }
 
         return 0;
@@ -64,8 +67,31 @@ internal static class FloorTable
             times[3, slot] = Time(() => RescalingSolver.Apply(identity, tensors, backend));
         }
 
+        var least = Least(times, 1) / Least(times, 0);
         var (f, step, solve, apply) = (Median(times, 0), Median(times, 1), Median(times, 2), Median(times, 3));
-        Print($"| {name} | {network.Bytes / 1e6:F1} | {f:F2} | {3 * network.Bytes / f / 1e6:F1} | {step:F2} | {step / f:F2} | {solve:F2} | {apply:F2} | {(solve + apply) / f:F2} | {result!.Sweeps:F2} | {result.GapBound:G2} |");
+        Print($"| {name} | {network.Bytes / 1e6:F1} | {f:F2} | {3 * network.Bytes / f / 1e6:F1} | {step:F2} | {step / f:F2} | {least:F2} | {solve:F2} | {apply:F2} | {(solve + apply) / f:F2} | {result!.Sweeps:F2} | {result.GapBound:G2} |");
+    }
+
+    private static void MomentumRow(string name, CpuBackend backend)
+    {
+        var network = StandardNetworks.Create(name);
+        var momentum = network.CreateMomentum();
+        using var tensors = network.Bind();
+        network.BindMomentum(tensors, momentum);
+        using var floor = new MemoryFloor(network, backend.Threads, momentum);
+        using var stepper = new RescalingStepper(new RescalingProblem(network.Network), tensors, backend);
+        var times = new double[2, Rounds];
+        var warmUp = network.Bytes < LargeNetwork ? WarmUpRounds : WarmUpRoundsOfLargeNetworks;
+        for (var round = -warmUp; round < Rounds; round++)
+        {
+            var slot = Math.Max(0, round);
+            times[0, slot] = Time(() => floor.Step());
+            times[1, slot] = Time(() => stepper.Step());
+        }
+
+        var (f, step) = (Median(times, 0), Median(times, 1));
+        var least = Least(times, 1) / Least(times, 0);
+        Print($"| {name}, momentum | {2 * network.Bytes / 1e6:F1} | {f:F2} | {5 * network.Bytes / f / 1e6:F1} | {step:F2} | {step / f:F2} | {least:F2} | | | | | |");
     }
 
     private static double Time(Action action)
@@ -75,7 +101,11 @@ internal static class FloorTable
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
     }
 
-    private static double Median(double[,] times, int row)
+    private static double Median(double[,] times, int row) => Sorted(times, row)[Rounds / 2];
+
+    private static double Least(double[,] times, int row) => Sorted(times, row)[0];
+
+    private static double[] Sorted(double[,] times, int row)
     {
         var values = new double[Rounds];
         for (var n = 0; n < Rounds; n++)
@@ -84,7 +114,7 @@ internal static class FloorTable
         }
 
         Array.Sort(values);
-        return values[Rounds / 2];
+        return values;
     }
 
     private static string Processor()

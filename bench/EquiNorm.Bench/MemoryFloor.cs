@@ -5,7 +5,8 @@ namespace EquiNorm.Bench;
 
 /// <summary>
 /// The least that a step can cost: one read of every weight for the sums, one read and one write to apply, 3 |W| bytes, with the same
-/// threads, on the same memory, in the same run. Plain vector loops without any other arithmetic.
+/// threads, on the same memory, in the same run. Plain vector loops without any other arithmetic. Tensors that move with the weights
+/// (momentum) are read and written once: 2 |W| bytes more.
 /// </summary>
 internal sealed unsafe class MemoryFloor : IDisposable
 {
@@ -13,39 +14,30 @@ internal sealed unsafe class MemoryFloor : IDisposable
 
     private readonly WorkerPool _pool;
     private readonly (nint Address, int Count)[] _chunks;
+    private readonly (nint Address, int Count)[] _scaled;
     private readonly double[] _sums;
     private readonly List<System.Buffers.MemoryHandle> _pins = [];
 
-    public MemoryFloor(GeneratedNetwork network, int threads)
+    public MemoryFloor(GeneratedNetwork network, int threads, float[][]? companions = null)
     {
         _pool = new WorkerPool(threads);
-        var chunks = new List<(nint, int)>();
-        foreach (var elements in network.Elements)
-        {
-            var pin = elements.AsMemory().Pin();
-            _pins.Add(pin);
-            for (var first = 0; first < elements.Length; first += ChunkElements)
-            {
-                chunks.Add(((nint)((float*)pin.Pointer + first), Math.Min(ChunkElements, elements.Length - first)));
-            }
-        }
-
-        _chunks = [.. chunks];
+        _chunks = [.. network.Elements.SelectMany(Chunks)];
+        _scaled = [.. _chunks, .. (companions ?? []).SelectMany(Chunks)];
         _sums = new double[_chunks.Length];
     }
 
-    /// <summary>Reads and sums everything: |W| bytes.</summary>
+    /// <summary>Reads and sums all weights: |W| bytes.</summary>
     public double Read()
     {
         _pool.Run(new ReadJob(this), _chunks.Length);
         return _sums.Sum();
     }
 
-    /// <summary>Reads everything, then multiplies everything in place: 3 |W| bytes.</summary>
+    /// <summary>Reads all weights, then multiplies everything in place: 3 |W| bytes, or 5 with companions.</summary>
     public double Step()
     {
         var sum = Read();
-        _pool.Run(new ScaleJob(this), _chunks.Length);
+        _pool.Run(new ScaleJob(this), _scaled.Length);
         return sum;
     }
 
@@ -56,6 +48,19 @@ internal sealed unsafe class MemoryFloor : IDisposable
         {
             pin.Dispose();
         }
+    }
+
+    private List<(nint Address, int Count)> Chunks(float[] elements)
+    {
+        var pin = elements.AsMemory().Pin();
+        _pins.Add(pin);
+        var chunks = new List<(nint, int)>();
+        for (var first = 0; first < elements.Length; first += ChunkElements)
+        {
+            chunks.Add(((nint)((float*)pin.Pointer + first), Math.Min(ChunkElements, elements.Length - first)));
+        }
+
+        return chunks;
     }
 
     private readonly struct ReadJob(MemoryFloor floor) : IWorkerJob
@@ -88,7 +93,7 @@ internal sealed unsafe class MemoryFloor : IDisposable
     {
         public void Execute(int item, int worker)
         {
-            var (address, count) = floor._chunks[item];
+            var (address, count) = floor._scaled[item];
             var x = (float*)address;
             var one = new Vector<float>(1f);
             var n = 0;

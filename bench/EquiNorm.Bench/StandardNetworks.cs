@@ -141,6 +141,22 @@ internal sealed record GeneratedNetwork(Network Network, float[][] Elements)
     /// <summary>Bytes of all weights.</summary>
     public long Bytes => Elements.Sum(e => (long)e.Length * sizeof(float));
 
+    /// <summary>Momentum of every weight, to be bound with <see cref="BindMomentum"/>.</summary>
+    public float[][] CreateMomentum()
+    {
+        var random = new Random(2);
+        return [.. Elements.Select(e => Enumerable.Range(0, e.Length).Select(_ => (float)(random.NextDouble() - 0.5)).ToArray())];
+    }
+
+    /// <summary>Binds a first moment to every weight.</summary>
+    public void BindMomentum(NetworkTensors tensors, float[][] momentum)
+    {
+        foreach (var weight in Network.Weights)
+        {
+            tensors.BindCompanion(weight.Name, CompanionKind.FirstMoment, momentum[weight.Index]);
+        }
+    }
+
     /// <summary>Binds the elements.</summary>
     public NetworkTensors Bind()
     {

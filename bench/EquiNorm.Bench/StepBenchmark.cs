@@ -21,17 +21,28 @@ public class StepBenchmark
     /// <summary>All of them.</summary>
     public static IEnumerable<string> NetworkNames => StandardNetworks.Names;
 
+    /// <summary>Whether every weight has a momentum that moves with it.</summary>
+    [Params(false, true)]
+    public bool Momentum { get; set; }
+
     /// <summary>Generates the network.</summary>
     [GlobalSetup]
     public void Setup()
     {
         _network = StandardNetworks.Create(Network);
         _backend = new CpuBackend();
-        _stepper = new RescalingStepper(new RescalingProblem(_network.Network), _network.Bind(), _backend);
-        _floor = new MemoryFloor(_network, _backend.Threads);
+        var tensors = _network.Bind();
+        var momentum = Momentum ? _network.CreateMomentum() : [];
+        if (Momentum)
+        {
+            _network.BindMomentum(tensors, momentum);
+        }
+
+        _stepper = new RescalingStepper(new RescalingProblem(_network.Network), tensors, _backend);
+        _floor = new MemoryFloor(_network, _backend.Threads, momentum);
     }
 
-    /// <summary>3 |W| bytes.</summary>
+    /// <summary>3 |W| bytes, 5 |W| with momentum.</summary>
     [Benchmark(Baseline = true)]
     public double Floor() => _floor.Step();
 

@@ -76,10 +76,8 @@ public sealed class Scalings
         var position = 0;
         foreach (var range in map.Ranges)
         {
-            foreach (var u in LogFactorsOf(range))
-            {
-                factors[position++] = Power((u - offset) * exponent);
-            }
+            VectorMath.Factors(LogFactorsOf(range), exponent, offset, factors[position..]);
+            position += range.Count;
         }
     }
 
@@ -161,14 +159,4 @@ public sealed class Scalings
 
     // exp(300) = 1e130: products of two such factors are still in range.
     private const double HarmlessLogFactor = 300;
-
-    // exp(k ln 2) is a few units off 2^k in the last place; snap, so that powers of two are exact.
-    private static double Power(double logFactor)
-    {
-        var exponent = logFactor / Ln2;
-        var nearest = Math.Round(exponent);
-        return Math.Abs(exponent - nearest) <= 1e-12 * Math.Max(1, Math.Abs(nearest))
-            ? Math.ScaleB(1.0, (int)nearest)
-            : Math.Exp(logFactor);
-    }
 }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using EquiNorm.Backends;
 using EquiNorm.Plan;
@@ -8,55 +9,90 @@ namespace EquiNorm.Solve;
 /// Finds the channels of free groups that have no finite optimum: no non-zero weight writes them, or none reads them, or no directed walk
 /// of non-zero weights leads to them from (or from them to) a channel that does not move. Energies are zero only where weights are.
 /// </summary>
-internal static class Liveness
+/// <remarks>Made once and asked again and again without allocating, which steps do.</remarks>
+internal sealed class Liveness
 {
+    private readonly RescalingPlan _plan;
+    private readonly FrozenReason?[] _reasons;
+    private readonly bool[] _heard;
+    private readonly bool[] _reached;
+    private readonly bool[] _frozen;
+    private readonly double[] _start;
+    private readonly SumRef[] _probe = new SumRef[1];
+
+    public Liveness(RescalingPlan plan)
+    {
+        var channels = plan.Problem.Network.ChannelCount;
+        _plan = plan;
+        _reasons = new FrozenReason?[channels];
+        _heard = new bool[channels];
+        _reached = new bool[plan.HasCycles ? channels : 0];
+        _frozen = new bool[channels];
+        _start = new double[plan.HasCycles ? channels : 0];
+    }
+
     /// <summary>Freezes such channels in <paramref name="state"/>, whose sums must all be valid, and lists them.</summary>
     public static List<FrozenChannel> FreezeDeadChannels(RescalingState state)
     {
-        var plan = state.Plan;
-        var channels = plan.Problem.Network.ChannelCount;
-        var reasons = new FrozenReason?[channels];
-        var found = MarkSilent(state, Axis.Output, FrozenReason.NoIncoming, reasons);
-        found |= MarkSilent(state, Axis.Input, FrozenReason.NoOutgoing, reasons);
-
-        // Without cycles every channel that hears something hears it from an earlier group, and so on back to one that does not move.
-        foreach (var axis in plan.HasCycles ? (ReadOnlySpan<Axis>)[Axis.Output, Axis.Input] : [])
-        {
-            found |= MarkDisconnected(plan, Reach(state, axis, reasons), reasons);
-        }
-
-        if (!found)
-        {
-            return [];
-        }
-
-        var frozen = new List<FrozenChannel>();
-        foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
+        var liveness = new Liveness(state.Plan);
+        var frozen = new List<FrozenChannel>(liveness.Freeze(state));
+        foreach (var group in state.Plan.Groups.Where(g => !g.Group.IsPinned))
         {
             for (var c = 0; c < group.Group.Count; c++)
             {
-                if (reasons[group.Group.FirstChannel + c] is { } reason)
+                if (liveness._reasons[group.Group.FirstChannel + c] is { } reason)
                 {
                     frozen.Add(new FrozenChannel(group.Group, c, reason));
                 }
             }
         }
 
-        state.Freeze([.. reasons.Select(r => r is not null)]);
         return frozen;
     }
 
+    /// <summary>Freezes such channels in <paramref name="state"/>, whose sums must all be valid.</summary>
+    /// <returns>Their number.</returns>
+    public int Freeze(RescalingState state)
+    {
+        Array.Clear(_reasons);
+        var found = MarkSilent(state, Axis.Output, FrozenReason.NoIncoming);
+        found |= MarkSilent(state, Axis.Input, FrozenReason.NoOutgoing);
+
+        // Without cycles every channel that hears something hears it from an earlier group, and so on back to one that does not move.
+        foreach (var axis in _plan.HasCycles ? (ReadOnlySpan<Axis>)[Axis.Output, Axis.Input] : [])
+        {
+            Reach(state, axis);
+            found |= MarkDisconnected();
+        }
+
+        if (!found)
+        {
+            return 0;
+        }
+
+        var count = 0;
+        for (var c = 0; c < _frozen.Length; c++)
+        {
+            _frozen[c] = _reasons[c] is not null;
+            count += _frozen[c] ? 1 : 0;
+        }
+
+        state.Freeze(_frozen);
+        return count;
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool MarkDisconnected(RescalingPlan plan, bool[] reached, FrozenReason?[] reasons)
+    private bool MarkDisconnected()
     {
         var found = false;
-        foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            var group = _plan.Groups[g].Group;
+            for (var c = group.FirstChannel; !group.IsPinned && c < group.FirstChannel + group.Count; c++)
             {
-                if (!reached[c])
+                if (!_reached[c])
                 {
-                    reasons[c] ??= FrozenReason.Disconnected;
+                    _reasons[c] ??= FrozenReason.Disconnected;
                     found = true;
                 }
             }
@@ -67,35 +103,22 @@ internal static class Liveness
 
     // Channels all of whose sums on one side are zero. Self-edges are in no sum: they hold a channel at no value.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool MarkSilent(RescalingState state, Axis axis, FrozenReason reason, FrozenReason?[] reasons)
+    private bool MarkSilent(RescalingState state, Axis axis, FrozenReason reason)
     {
-        var plan = state.Plan;
         var found = false;
-        foreach (var group in plan.Groups.Where(g => !g.Group.IsPinned))
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
-            var heard = new bool[group.Group.Count];
-            foreach (var incident in group.Incident(axis))
+            var group = _plan.Groups[g].Group;
+            if (group.IsPinned || AllHeard(state, _plan.Groups[g], axis))
             {
-                var weight = plan.Weights[incident.Weight];
-                var segment = weight.Segments(axis)[incident.Segment];
-                for (var s = 0; s < weight.Segments(Other(axis)).Length; s++)
-                {
-                    var sums = state.Sums(new SumRef(incident.Weight, axis, s)).Slice(segment.Start, segment.Count);
-                    for (var i = 0; i < sums.Length; i++)
-                    {
-                        if (segment.Channels[i] >= 0 && sums[i] > 0)
-                        {
-                            heard[segment.Channels[i] - group.Group.FirstChannel] = true;
-                        }
-                    }
-                }
+                continue;
             }
 
-            for (var c = 0; c < heard.Length; c++)
+            for (var c = 0; c < group.Count; c++)
             {
-                if (!heard[c])
+                if (!_heard[c])
                 {
-                    reasons[group.Group.FirstChannel + c] ??= reason;
+                    _reasons[group.FirstChannel + c] ??= reason;
                     found = true;
                 }
             }
@@ -104,102 +127,157 @@ internal static class Liveness
         return found;
     }
 
+    // False: not all are, or only together; which ones is noted.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private bool AllHeard(RescalingState state, PlannedGroup planned, Axis axis)
+    {
+        var group = planned.Group;
+        _heard.AsSpan(0, group.Count).Clear();
+        foreach (var incident in planned.Incident(axis))
+        {
+            var weight = _plan.Weights[incident.Weight];
+            var segment = weight.Segments(axis)[incident.Segment];
+            for (var s = 0; s < weight.Segments(Other(axis)).Length; s++)
+            {
+                var sums = state.Sums(new SumRef(incident.Weight, axis, s)).Slice(segment.Start, segment.Count);
+                if (segment.FirstChannel == group.FirstChannel && segment.Count == group.Count && ArePositive(sums))
+                {
+                    return true;
+                }
+
+                for (var i = 0; i < sums.Length; i++)
+                {
+                    if (segment.Channels[i] >= 0 && sums[i] > 0)
+                    {
+                        _heard[segment.Channels[i] - group.FirstChannel] = true;
+                    }
+                }
+            }
+        }
+
+        return false;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static bool ArePositive(ReadOnlySpan<double> sums)
+    {
+        var i = 0;
+        for (; i <= sums.Length - Vector<double>.Count; i += Vector<double>.Count)
+        {
+            if (!Vector.GreaterThanAll(new Vector<double>(sums[i..]), Vector<double>.Zero))
+            {
+                return false;
+            }
+        }
+
+        for (; i < sums.Length; i++)
+        {
+            if (!(sums[i] > 0))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     // Channels to which (axis = output) or from which (axis = input) a walk of non-zero weights leads, starting at channels that do not
     // move. While a whole segment is reached its sums tell all; only partly reached segments need a read of their own.
-    private static bool[] Reach(RescalingState state, Axis axis, FrozenReason?[] reasons)
+    private void Reach(RescalingState state, Axis axis)
     {
-        var plan = state.Plan;
-        var reached = new bool[reasons.Length];
-        foreach (var group in plan.Groups)
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            var group = _plan.Groups[g].Group;
+            for (var c = group.FirstChannel; c < group.FirstChannel + group.Count; c++)
             {
-                reached[c] = group.Group.IsPinned || reasons[c] is not null;
+                _reached[c] = group.IsPinned || _reasons[c] is not null;
             }
         }
 
         // A round may find nothing for whole segments and still miss walks through partly reached ones: those are read last.
-        while (Spread(partly: false) || (!Complete() && Spread(partly: true)))
+        while (Spread(state, axis, partly: false) || (_reached.Contains(false) && Spread(state, axis, partly: true)))
         {
         }
+    }
 
-        return reached;
-
-        bool Complete() => !reached.Contains(false);
-
-        bool Spread(bool partly)
+    private bool Spread(RescalingState state, Axis axis, bool partly)
+    {
+        var grown = false;
+        for (var n = 0; n < _plan.Weights.Count; n++)
         {
-            var grown = false;
-            for (var n = 0; n < plan.Weights.Count; n++)
+            var weight = _plan.Weights[axis == Axis.Output ? n : _plan.Weights.Count - 1 - n];
+            var from = weight.Segments(Other(axis));
+            for (var s = 0; s < from.Length; s++)
             {
-                var weight = plan.Weights[axis == Axis.Output ? n : plan.Weights.Count - 1 - n];
-                var from = weight.Segments(Other(axis));
-                for (var s = 0; s < from.Length; s++)
+                var (have, all) = Count(from[s]);
+                if (have == 0 || have == all == partly || !Waits(weight, axis))
                 {
-                    var (have, all) = Count(from[s]);
-                    if (have == 0 || have == all == partly || !Waits(weight))
+                    continue;
+                }
+
+                var sum = new SumRef(weight.Index, axis, s);
+                if (partly)
+                {
+                    for (var c = 0; c < _start.Length; c++)
                     {
-                        continue;
+                        _start[c] = _reached[c] ? 1 : 0;
                     }
 
-                    var sum = new SumRef(weight.Index, axis, s);
-                    if (partly)
-                    {
-                        state.Probe([sum], [.. reached.Select(r => r ? 1.0 : 0.0)]);
-                    }
-
-                    grown |= Mark(weight, partly ? state.ProbeSums(sum) : state.Sums(sum));
+                    _probe[0] = sum;
+                    state.Probe(_probe, _start);
                 }
-            }
 
-            return grown;
+                grown |= Mark(weight, axis, partly ? state.ProbeSums(sum) : state.Sums(sum));
+            }
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        (int Reached, int All) Count(AxisSegment segment)
-        {
-            var (have, all) = (0, 0);
-            foreach (var channel in segment.Channels)
-            {
-                all += channel >= 0 ? 1 : 0;
-                have += channel >= 0 && reached[channel] ? 1 : 0;
-            }
+        return grown;
+    }
 
-            return (have, all);
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private (int Reached, int All) Count(AxisSegment segment)
+    {
+        var (have, all) = (0, 0);
+        foreach (var channel in segment.Channels)
+        {
+            all += channel >= 0 ? 1 : 0;
+            have += channel >= 0 && _reached[channel] ? 1 : 0;
         }
 
-        bool Waits(PlannedWeight weight)
+        return (have, all);
+    }
+
+    private bool Waits(PlannedWeight weight, Axis axis)
+    {
+        foreach (var segment in weight.Segments(axis))
         {
-            foreach (var segment in weight.Segments(axis))
+            var (have, all) = Count(segment);
+            if (have < all)
             {
-                var (have, all) = Count(segment);
-                if (have < all)
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private bool Mark(PlannedWeight weight, Axis axis, ReadOnlySpan<double> sums)
+    {
+        var grown = false;
+        foreach (var segment in weight.Segments(axis))
+        {
+            for (var i = 0; i < segment.Count; i++)
+            {
+                var channel = segment.Channels[i];
+                if (channel >= 0 && !_reached[channel] && sums[segment.Start + i] > 0)
                 {
-                    return true;
+                    _reached[channel] = grown = true;
                 }
             }
-
-            return false;
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        bool Mark(PlannedWeight weight, ReadOnlySpan<double> sums)
-        {
-            var grown = false;
-            foreach (var segment in weight.Segments(axis))
-            {
-                for (var i = 0; i < segment.Count; i++)
-                {
-                    var channel = segment.Channels[i];
-                    if (channel >= 0 && !reached[channel] && sums[segment.Start + i] > 0)
-                    {
-                        reached[channel] = grown = true;
-                    }
-                }
-            }
-
-            return grown;
-        }
+        return grown;
     }
 
     private static Axis Other(Axis axis) => axis == Axis.Output ? Axis.Input : Axis.Output;

@@ -10,7 +10,8 @@ namespace EquiNorm.Solve;
 /// all channels (Jacobi) and multiplies everything that is bound in place: 3 |W| bytes of traffic, and 2 for each companion.
 /// </summary>
 /// <remarks>
-/// Elements may change between steps, and so may what is bound. Dead channels are looked for in every step and keep their factor of 1.
+/// Elements may change between steps, and so may what is bound; steps in between allocate nothing (on the CPU, unless a factor is beyond
+/// exp(+-300)). Dead channels are looked for in every step and keep their factor of 1.
 /// Not thread-safe: one step at a time.
 /// </remarks>
 public sealed class RescalingStepper : IStepper
@@ -21,6 +22,7 @@ public sealed class RescalingStepper : IStepper
     private readonly RescalingPlan _plan;
     private readonly StepOptions _options;
     private readonly CoarseSolver _coarse;
+    private readonly Liveness _liveness;
     private readonly List<CoarseEdge> _edges = [];
     private readonly double[] _shifts;
     private readonly double[] _factors;
@@ -48,6 +50,7 @@ public sealed class RescalingStepper : IStepper
         _options = options ?? StepOptions.Default;
         _plan = RescalingPlan.Create(problem);
         _coarse = new CoarseSolver(_plan);
+        _liveness = new Liveness(_plan);
         _shifts = new double[_plan.Groups.Count];
         _factors = new double[problem.Network.ChannelCount];
         _owned = backend is null ? RescalingSolver.CreateDefaultBackend() : null;
@@ -105,7 +108,7 @@ public sealed class RescalingStepper : IStepper
 
         state.ReadNorms(_edges);
         var before = Math.Exp(SolveRun.LogSum(_edges));
-        var frozen = Liveness.FreezeDeadChannels(state).Count;
+        var frozen = _liveness.Freeze(state);
         if (frozen > 0)
         {
             state.ReadNorms(_edges); // frozen channels are edges of their own

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
+using EquiNorm.Problem;
 
 namespace EquiNorm.Backends.Cpu;
 
@@ -41,6 +42,9 @@ internal sealed unsafe class ChannelFactors
 
     public int Count => _live.Length;
 
+    /// <summary>Whether x is 1 for every channel, and none is frozen.</summary>
+    public bool AreOne { get; private set; }
+
     public double* Of(Axis axis) => axis == Axis.Output ? X : InverseX;
 
     public double Reference(int group) => _references[group];
@@ -67,20 +71,24 @@ internal sealed unsafe class ChannelFactors
     /// <summary>Thaws every channel and sets u.</summary>
     public void Reset(ReadOnlySpan<double> logFactors)
     {
-        foreach (var group in _plan.Groups)
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
-            _live.AsSpan(group.Group.FirstChannel, group.Group.Count).Fill(!group.Group.IsPinned);
+            var group = _plan.Groups[g].Group;
+            _live.AsSpan(group.FirstChannel, group.Count).Fill(!group.IsPinned);
         }
 
         Write(logFactors);
+        AreOne = !logFactors.ContainsAnyExcept(0.0);
     }
 
     public void Freeze(ReadOnlySpan<bool> frozen)
     {
-        foreach (var group in _plan.Groups.Where(g => !g.Group.IsPinned))
+        AreOne = false;
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
+            var group = _plan.Groups[g].Group;
             var changed = false;
-            for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
+            for (var c = group.FirstChannel; !group.IsPinned && c < group.FirstChannel + group.Count; c++)
             {
                 if (frozen[c])
                 {
@@ -92,7 +100,7 @@ internal sealed unsafe class ChannelFactors
 
             if (changed)
             {
-                Commit(group.Group.Index);
+                Commit(group.Index);
             }
         }
     }
@@ -102,9 +110,9 @@ internal sealed unsafe class ChannelFactors
     {
         logFactors.Clear();
         var norm = _plan.Problem.Norm;
-        foreach (var planned in _plan.Groups)
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
-            var group = planned.Group;
+            var group = _plan.Groups[g].Group;
             var live = Live(group.Index);
             var reference = _references[group.Index];
             var logs = Logs + group.FirstChannel;
@@ -120,9 +128,9 @@ internal sealed unsafe class ChannelFactors
     public void Write(ReadOnlySpan<double> logFactors)
     {
         var norm = _plan.Problem.Norm;
-        foreach (var planned in _plan.Groups)
+        for (var g = 0; g < _plan.Groups.Count; g++)
         {
-            var group = planned.Group;
+            var group = _plan.Groups[g].Group;
             if (group.IsPinned)
             {
                 continue;
@@ -145,6 +153,7 @@ internal sealed unsafe class ChannelFactors
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Commit(int group)
     {
+        AreOne = false;
         var first = _plan.Groups[group].Group.FirstChannel;
         var count = _plan.Groups[group].Group.Count;
         var live = Live(group);

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using EquiNorm.Plan;
+using EquiNorm.Problem;
 
 namespace EquiNorm.Backends.Cpu;
 
@@ -24,6 +25,7 @@ internal sealed unsafe class ChannelUpdate
     private readonly List<Term> _terms = [];
     private readonly double[] _incoming;
     private readonly double[] _outgoing;
+    private readonly double[] _largest;
 
     public ChannelUpdate(RescalingPlan plan, CpuWeight[] weights, ChannelFactors factors)
     {
@@ -33,6 +35,7 @@ internal sealed unsafe class ChannelUpdate
         var widest = plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
         _incoming = new double[widest];
         _outgoing = new double[widest];
+        _largest = new double[widest];
     }
 
     /// <summary>Whether factors change or are only looked at.</summary>
@@ -210,7 +213,13 @@ internal sealed unsafe class ChannelUpdate
         var highest = CollectTerms(group, axis);
         var first = _plan.Groups[group].Group.FirstChannel;
         sums.Clear();
-        if (_terms.TrueForAll(t => highest - t.LogScale <= LargestSpread))
+        var lowest = double.PositiveInfinity;
+        foreach (var term in _terms)
+        {
+            lowest = Math.Min(lowest, term.LogScale);
+        }
+
+        if (_terms.Count == 0 || highest - lowest <= LargestSpread)
         {
             foreach (var term in _terms)
             {
@@ -227,8 +236,8 @@ internal sealed unsafe class ChannelUpdate
     // Penalties that differ by more than float64 can hold: per channel, relative to the largest term.
     private void LogSumsOfFarApartTerms(int first, Span<double> logs)
     {
-        var largest = new double[logs.Length];
-        Array.Fill(largest, double.NegativeInfinity);
+        var largest = _largest.AsSpan(0, logs.Length);
+        largest.Fill(double.NegativeInfinity);
         foreach (var term in _terms)
         {
             for (var i = 0; i < term.Segment.Count; i++)

@@ -26,6 +26,8 @@ public sealed class CpuBackend : IBackend
     /// <inheritdoc/>
     public int Threads => _pool.Threads;
 
+    internal WorkerPool Pool => _pool;
+
     /// <inheritdoc/>
     public SweepOrder PreferredOrder => SweepOrder.ForwardBackward;
 
@@ -36,25 +38,13 @@ public sealed class CpuBackend : IBackend
     public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new CpuScaler(scalings, weight, _pool);
 
     /// <inheritdoc/>
+    public TensorScaler CreateScaler(NetworkTensors tensors) => new CpuTensorScaler(tensors.Network, tensors, _pool);
+
+    /// <inheritdoc/>
     public ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
     {
-        var report = default(ApplyReport);
-        foreach (var weight in scalings.Network.Weights)
-        {
-            if (tensors.IsBound(weight.Index))
-            {
-                report += CreateScaler(scalings, weight).Apply(tensors[weight.Index], tensors[weight.Index]);
-            }
-        }
-
-        foreach (var companion in tensors.Companions)
-        {
-            var weight = scalings.Network.Weights[companion.Weight.Index];
-            var scaler = new CpuScaler(scalings, weight, companion.Layout, companion.Memory.ElementType, companion.Power, _pool);
-            report += scaler.Apply(companion.Memory, companion.Memory);
-        }
-
-        return report;
+        using var scaler = new CpuTensorScaler(scalings.Network, tensors, _pool);
+        return scaler.Apply(scalings.LogFactors);
     }
 
     /// <inheritdoc/>

@@ -223,7 +223,7 @@ internal sealed unsafe class CpuState : RescalingState
         var segments = weight.Planned.Segments(axis == Axis.Output ? Axis.Input : Axis.Output);
         for (var s = 0; s < segments.Length; s++)
         {
-            if (!segments[s].Channels.Any(c => c >= 0 && mask[c] != 0))
+            if (!AnyFrozen(segments[s], mask))
             {
                 continue;
             }
@@ -239,6 +239,19 @@ internal sealed unsafe class CpuState : RescalingState
                 total[i] += part[i];
             }
         }
+    }
+
+    private static bool AnyFrozen(AxisSegment segment, double* mask)
+    {
+        foreach (var channel in segment.Channels)
+        {
+            if (channel >= 0 && mask[channel] != 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -83,6 +83,15 @@ internal sealed unsafe class CpuWeight
     /// <summary>Whether a sum over this weight waits for the next run.</summary>
     public bool IsQueued { get; set; }
 
+    /// <summary>Room for the largest magnitude of every tile; made when first needed.</summary>
+    public double[] TileMaxima => field ??= new double[Whole.Tiles.Length];
+
+    /// <summary>The channel of each output, or -1; made when first needed.</summary>
+    public int[] OutputChannels => field ??= Channels(Axis.Output);
+
+    /// <summary>The channel of each input, or -1; made when first needed.</summary>
+    public int[] InputChannels => field ??= Channels(Axis.Input);
+
     /// <summary>All tiles of the weight.</summary>
     public TileGrid Whole { get; }
 
@@ -152,6 +161,24 @@ internal sealed unsafe class CpuWeight
         Energies = Energies is not null ? Energies : arena.AllocateUnset(Planned.Weight.Layout.Edges);
 
     public double* EnergiesOf(int block) => Energies + (long)block * Blocks.Outer * Blocks.Inner;
+
+    private int[] Channels(Axis axis)
+    {
+        var channels = new int[Planned.Length(axis)];
+        Array.Fill(channels, -1);
+        foreach (var segment in Planned.Segments(axis))
+        {
+            for (var i = 0; i < segment.Count; i++)
+            {
+                if (segment.Channels[i] >= 0)
+                {
+                    channels[segment.Start + i] = segment.Channels[i];
+                }
+            }
+        }
+
+        return channels;
+    }
 
     // The sums on one axis: one vector, stamp and grid per segment of the other.
     private void Allocate(Axis axis, Arena arena)

@@ -98,16 +98,22 @@ internal static unsafe class EnergyLoader
 
     private static double MaxAbs(CpuWeight weight, WorkerPool pool)
     {
-        var largest = new double[weight.Whole.Tiles.Length];
+        var largest = weight.TileMaxima;
         pool.Run(new MaxJob(weight, largest), largest.Length);
-        return largest.Length == 0 ? 0 : largest.Max();
+        double max = 0;
+        foreach (var tile in largest)
+        {
+            max = double.IsNaN(tile) ? tile : Math.Max(max, tile);
+        }
+
+        return max;
     }
 
     // The energies between a channel and itself do not depend on u. They leave the sums; the objective keeps them.
     private static void RemoveSelfEdges(CpuWeight weight)
     {
-        var outputs = Channels(weight, Axis.Output);
-        var inputs = Channels(weight, Axis.Input);
+        var outputs = weight.OutputChannels;
+        var inputs = weight.InputChannels;
         var blocks = weight.Blocks;
         var (outer, inner) = blocks.OuterAxis == Axis.Output ? (outputs, inputs) : (inputs, outputs);
         if (blocks.IsDiagonal)
@@ -141,24 +147,6 @@ internal static unsafe class EnergyLoader
                 *energy = 0;
             }
         }
-    }
-
-    private static int[] Channels(CpuWeight weight, Axis axis)
-    {
-        var channels = new int[weight.Planned.Length(axis)];
-        Array.Fill(channels, -1);
-        foreach (var segment in weight.Planned.Segments(axis))
-        {
-            for (var i = 0; i < segment.Count; i++)
-            {
-                if (segment.Channels[i] >= 0)
-                {
-                    channels[segment.Start + i] = segment.Channels[i];
-                }
-            }
-        }
-
-        return channels;
     }
 
     private readonly struct StoreJob(CpuWeight weight) : IWorkerJob

@@ -74,6 +74,9 @@ internal unsafe interface ILanes<TVector>
 
     static abstract bool AnyTrue(TVector mask);
 
+    /// <summary>Whether some lane of <paramref name="left"/> is at most that of <paramref name="right"/>.</summary>
+    static abstract bool AnyLessOrEqual(TVector left, TVector right);
+
     /// <summary>Number of lanes whose mask is set.</summary>
     static abstract int CountTrue(TVector mask);
 

@@ -79,6 +79,9 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<double>>
     public static bool AnyTrue(Vector128<double> mask) => mask.AsInt64() != Vector128<long>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyLessOrEqual(Vector128<double> left, Vector128<double> right) => Vector128.LessThanOrEqualAny(left, right);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int CountTrue(Vector128<double> mask) => BitOperations.PopCount(mask.ExtractMostSignificantBits());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -80,6 +80,9 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<double>>
     public static bool AnyTrue(Vector256<double> mask) => mask.AsInt64() != Vector256<long>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyLessOrEqual(Vector256<double> left, Vector256<double> right) => Vector256.LessThanOrEqualAny(left, right);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int CountTrue(Vector256<double> mask) => BitOperations.PopCount(mask.ExtractMostSignificantBits());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

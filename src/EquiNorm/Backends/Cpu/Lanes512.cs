@@ -89,6 +89,9 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
     public static bool AnyTrue(Vector512<double> mask) => mask.AsInt64() != Vector512<long>.Zero;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyLessOrEqual(Vector512<double> left, Vector512<double> right) => Vector512.LessThanOrEqualAny(left, right);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int CountTrue(Vector512<double> mask) => BitOperations.PopCount(mask.ExtractMostSignificantBits());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

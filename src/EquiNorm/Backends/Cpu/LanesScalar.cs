@@ -93,6 +93,9 @@ internal readonly unsafe struct LanesScalar : ILanes<double>
     public static bool AnyTrue(double mask) => Bits(mask) != 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AnyLessOrEqual(double left, double right) => left <= right;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int CountTrue(double mask) => Bits(mask) != 0 ? 1 : 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -12,6 +12,13 @@ internal static unsafe class Prefetch
     /// <summary>How far ahead a sequential loop asks, in bytes.</summary>
     public const int Distance = 2048;
 
+    /// <summary>
+    /// How far ahead the loops ask that do little for each element. Less than a page, and the first lines of the next page are waited for
+    /// (rescaling 15x500 with momentum on one thread: 6.2 ms without prefetch, 5.3 ms 1 KB ahead, 4.2 ms 4 KB or 8 KB ahead; on two
+    /// threads 8 KB is the best by a little).
+    /// </summary>
+    public const int PagesAhead = 8192;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Line(byte* address)
     {

@@ -41,7 +41,7 @@ internal static unsafe class ScaleKernels
             return default;
         }
 
-        byte* stack = stackalloc byte[(ChunkElements * sizeof(double)) + CacheLine.Bytes];
+        byte* stack = stackalloc byte[(ChunkElements * sizeof(double)) + (2 * CacheLine.Bytes)];
         var kernel = new Kernel
         {
             Source = source,
@@ -113,11 +113,7 @@ internal static unsafe class ScaleKernels
                 double* factors = Inner is null ? null : Inner + i;
                 if (factors is not null && Source.Kernel > 1)
                 {
-                    for (int c = 0; c < count; c++)
-                    {
-                        new Span<double>(Expanded + (c * Source.Kernel), Source.Kernel).Fill(factors[c]);
-                    }
-
+                    Spread<TLanes, TVector>(factors, count, Source.Kernel, Expanded);
                     factors = Expanded;
                 }
 
@@ -139,11 +135,23 @@ internal static unsafe class ScaleKernels
                 return;
             }
 
-            for (int r = 0; r < Source.Outer; r++)
+            Counts += ScaleLoops<TLanes, TVector, TElement>.Rows(
+                source, Source.RowBytes, destination, Destination.RowBytes, Source.Outer, count, Outer, factors);
+        }
+
+        // Whole vectors, each of which runs into the channels behind it that are written next.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private static void Spread<TLanes, TVector>(double* factors, int count, int kernel, double* expanded)
+            where TLanes : struct, ILanes<TVector>
+            where TVector : unmanaged
+        {
+            for (int c = 0; c < count; c++, expanded += kernel)
             {
-                Counts += ScaleLoops<TLanes, TVector, TElement>.Run(
-                    source + (r * Source.RowBytes), destination + (r * Destination.RowBytes), count,
-                    new ElementFactors(factors, Outer is null ? 1 : Outer[r]), Source.RowBytes);
+                TVector factor = TLanes.Create(factors[c]);
+                for (int k = 0; k < kernel; k += TLanes.Count)
+                {
+                    TLanes.StoreFloat64((byte*)(expanded + k), factor);
+                }
             }
         }
 

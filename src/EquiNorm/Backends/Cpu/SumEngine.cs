@@ -30,8 +30,8 @@ internal sealed unsafe class SumEngine
             weight, weight.Grid(axis, segment), SegmentStart(weight, axis, segment), axis, first, second, default, Stored(weight)));
 
     /// <summary>Adds both sums of a weight with a single segment on each axis, read once.</summary>
-    public void AddBoth(CpuWeight weight, SumVectors rows, SumVectors columns, EnergySource source) =>
-        Add(new SumWork(weight, weight.Whole, 0, Axis.Output, rows, default, columns, source));
+    public void AddBoth(CpuWeight weight, SumVectors rows, SumVectors columns, EnergySource source, bool isUnit) =>
+        Add(new SumWork(weight, weight.Whole, 0, Axis.Output, rows, default, columns, source, isUnit));
 
     /// <summary>Performs what was added, in fixed order of additions.</summary>
     public void Run()
@@ -192,7 +192,7 @@ internal sealed unsafe class SumEngine
         var blocks = work.Weight.Blocks;
         var outer = tile.Block * blocks.Outer + tile.Outer;
         var inner = tile.Block * blocks.Inner + tile.Inner;
-        var sums = default(TileSums);
+        var sums = new TileSums { IsUnit = work.IsUnit };
         var (rows, rows2) = work.RowVectors;
         if (rows.Sums != 0)
         {

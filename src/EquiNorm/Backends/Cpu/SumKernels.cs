@@ -34,6 +34,12 @@ internal static unsafe class SumKernels
         in MatrixView tile, in PowerLaw law, double* outerScale, double* innerScale, in TileSums sums, VectorWidth width)
     {
         ClearOuter(sums, tile.Outer);
+        if (sums.IsUnit && outerScale is null && innerScale is null && UnitSums.CanRun(tile, law))
+        {
+            UnitSums.Run(tile, law, sums.OuterSums, sums.InnerSums, width);
+            return;
+        }
+
         if (outerScale is null && innerScale is null && IsRegisterOnly(tile, law, sums, out PowerKind kind))
         {
             var kernel = new DirectKernel { Tile = tile, Kind = kind, Sums = sums };

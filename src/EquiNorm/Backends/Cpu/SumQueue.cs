@@ -95,7 +95,7 @@ internal sealed unsafe class SumQueue(RescalingPlan plan, CpuWeight[] weights, C
     /// <summary>Reads both sums of a weight, whether they are stale or not.</summary>
     public void AddBoth(CpuWeight weight, EnergySource source)
     {
-        _engine.AddBoth(weight, Vectors(weight, Axis.Output, 0), Vectors(weight, Axis.Input, 0), source);
+        _engine.AddBoth(weight, Vectors(weight, Axis.Output, 0), Vectors(weight, Axis.Input, 0), source, _factors.AreOne);
         weight.Stamp(Axis.Output, 0) = _factors.Version(Summed(weight, Axis.Output, 0).Group);
         weight.Stamp(Axis.Input, 0) = _factors.Version(Summed(weight, Axis.Input, 0).Group);
     }

@@ -35,8 +35,10 @@ internal enum EnergySource
 /// <param name="Second">The probe, or nothing.</param>
 /// <param name="Opposite">The sum on the input axis, where both are wanted.</param>
 /// <param name="Source">Where the energies come from.</param>
+/// <param name="IsUnit">Whether both sums are wanted, and all factors are 1.</param>
 internal readonly record struct SumWork(
-    CpuWeight Weight, TileGrid Grid, int Start, Axis Axis, SumVectors First, SumVectors Second, SumVectors Opposite, EnergySource Source)
+    CpuWeight Weight, TileGrid Grid, int Start, Axis Axis, SumVectors First, SumVectors Second, SumVectors Opposite, EnergySource Source,
+    bool IsUnit = false)
 {
     /// <summary>Sums that live on rows of the memory orientation.</summary>
     public (SumVectors First, SumVectors Second) RowVectors => Weight.Blocks.OuterAxis == Axis ? (First, Second) : (Opposite, default);

@@ -28,6 +28,9 @@ internal unsafe struct TileSums
 
     public double* InnerSums2;
 
+    /// <summary>Whether the first pair's factors are all 1, and there is no second pair.</summary>
+    public bool IsUnit;
+
     public readonly int Dots => OuterSums is null ? 0 : OuterSums2 is null ? 1 : 2;
 
     public readonly int Axpys => InnerSums is null ? 0 : InnerSums2 is null ? 1 : 2;

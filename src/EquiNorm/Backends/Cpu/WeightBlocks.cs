@@ -45,6 +45,9 @@ internal readonly unsafe struct WeightBlocks
     /// <summary>Columns of a block.</summary>
     public int Inner { get; }
 
+    /// <summary>Kernel positions.</summary>
+    public int Kernel => _layout.Kernel;
+
     /// <summary>Elements from row to row.</summary>
     public long OuterStride { get; }
 
@@ -53,6 +56,10 @@ internal readonly unsafe struct WeightBlocks
 
     /// <summary>Columns of all blocks.</summary>
     public int InnerLength => IsDiagonal ? Outer : Count * Inner;
+
+    /// <summary>Whether rows and columns of both mean the same channels.</summary>
+    public bool HasSameShape(in WeightBlocks other) =>
+        OuterAxis == other.OuterAxis && Count == other.Count && Outer == other.Outer && Inner == other.Inner;
 
     /// <summary>One block of the tensor at <paramref name="address"/>.</summary>
     public MatrixView View(nint address, int block) => new(
@@ -85,8 +92,11 @@ internal sealed class TileGrid
     // 64 rows share one vector of partial column sums: 8 / (64 * 4) = 3 % of the bytes of a float32 row. More rows starve threads.
     private const int MinRows = 64;
 
-    // Below this a tile is not worth handing to a thread: 64 Ki energies take some 10 microseconds.
-    private const int MinEdges = 65536;
+    // Below this a tile is not worth handing to a thread: 64 Ki elements take some 10 microseconds.
+    private const int MinElements = 65536;
+
+    // Loops take up to eight rows at a time.
+    private const int RowMultiple = 8;
 
     private const int MaxColumns = 16384;
 
@@ -98,7 +108,8 @@ internal sealed class TileGrid
             var (rowFirst, rowEnd) = Clip(outer, block * blocks.Outer, blocks.Outer);
             var (columnFirst, columnEnd) = blocks.IsDiagonal ? (0, 1) : Clip(inner, block * blocks.Inner, blocks.Inner);
             var columns = Math.Min(MaxColumns, Math.Max(1, columnEnd - columnFirst));
-            var rows = Math.Max(MinRows, (MinEdges + columns - 1) / columns);
+            var elements = Math.Min(MinElements, (long)columns * Math.Max(1, blocks.Kernel));
+            var rows = Math.Max(MinRows, ((int)((MinElements + elements - 1) / elements) + RowMultiple - 1) / RowMultiple * RowMultiple);
             for (var (r, band) = (rowFirst, 0); r < rowEnd; r += rows, band++)
             {
                 for (var (c, stripe) = (columnFirst, 0); c < columnEnd; c += columns, stripe++)

@@ -5,7 +5,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 
-namespace EquiNorm.Backends.Cpu;
+namespace EquiNorm.Problem;
 
 internal static class VectorMath
 {
@@ -18,6 +18,11 @@ internal static class VectorMath
     // log 2 in two parts: the first has its last 32 bits zero, so that its product with an exponent is exact.
     private const double Log2High = 0.6931471803691238;
     private const double Log2Low = 1.9082149292705877e-10;
+
+    private const double Ln2 = 0.6931471805599453;
+
+    // exp(k ln 2) is a few units off 2^k in the last place.
+    private const double PowerOfTwoTolerance = 1e-12;
 
     private const double TwoTo52 = 1L << 52;
 
@@ -59,8 +64,68 @@ internal static class VectorMath
     public static Vector<double> Exp(Vector<double> x)
     {
         // x = k log 2 + r, |r| <= log(2) / 2, exp x = 2^k exp r, exp r by its power series.
-        var k = Vector.MultiplyAddEstimate(x, new Vector<double>(1 / 0.6931471805599453), new Vector<double>(Rounder)) - new Vector<double>(Rounder);
+        var k = Vector.MultiplyAddEstimate(x, new Vector<double>(1 / Ln2), new Vector<double>(Rounder)) - new Vector<double>(Rounder);
+        return PowerOfTwo(k, x - k * new Vector<double>(Log2High) - k * new Vector<double>(Log2Low));
+    }
+
+    /// <summary>exp x as <see cref="Exp"/>, and exactly 2^k where x is k log 2 but for rounding: powers of two scale without rounding.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector<double> ExpOrPowerOfTwo(Vector<double> x)
+    {
+        var exponent = x * new Vector<double>(1 / Ln2);
+        var k = (exponent + new Vector<double>(Rounder)) - new Vector<double>(Rounder);
+        var slack = new Vector<double>(PowerOfTwoTolerance) * Vector.Max(Vector<double>.One, Vector.Abs(k));
+        var isPower = Vector.LessThanOrEqual(Vector.Abs(exponent - k), slack);
         var r = x - k * new Vector<double>(Log2High) - k * new Vector<double>(Log2Low);
+        return PowerOfTwo(k, Vector.ConditionalSelect(isPower, Vector<double>.Zero, r));
+    }
+
+    /// <summary>
+    /// factors[i] = exp((logs[i] - offset) * exponent), exactly a power of two where the argument is a multiple of log 2 but for rounding.
+    /// A factor depends on its own logarithm only.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Factors(ReadOnlySpan<double> logs, double exponent, double offset, Span<double> factors)
+    {
+        var (offsets, exponents) = (new Vector<double>(offset), new Vector<double>(exponent));
+        var i = 0;
+        for (; i <= logs.Length - Vector<double>.Count; i += Vector<double>.Count)
+        {
+            Factor((new Vector<double>(logs[i..]) - offsets) * exponents).CopyTo(factors[i..]);
+        }
+
+        for (; i < logs.Length; i++)
+        {
+            factors[i] = Factor(new Vector<double>((logs[i] - offset) * exponent))[0];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<double> Factor(Vector<double> x) =>
+        Vector.LessThanOrEqualAll(Vector.Abs(x), new Vector<double>(LargestExponent)) ? ExpOrPowerOfTwo(x) : FarFactor(x);
+
+    // Some lane is beyond the range of the vector's exponential, or NaN.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Vector<double> FarFactor(Vector<double> x)
+    {
+        var near = ExpOrPowerOfTwo(x);
+        Span<double> factors = stackalloc double[Vector<double>.Count];
+        for (var lane = 0; lane < factors.Length; lane++)
+        {
+            var exponent = x[lane] / Ln2;
+            var nearest = Math.Round(exponent);
+            factors[lane] = Math.Abs(x[lane]) <= LargestExponent ? near[lane]
+                : Math.Abs(exponent - nearest) <= PowerOfTwoTolerance * Math.Max(1, Math.Abs(nearest)) ? Math.ScaleB(1.0, (int)nearest)
+                : Math.Exp(x[lane]);
+        }
+
+        return new Vector<double>(factors);
+    }
+
+    // 2^k exp r.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector<double> PowerOfTwo(Vector<double> k, Vector<double> r)
+    {
         var series = new Vector<double>(1.0 / 6227020800);
         series = Vector.MultiplyAddEstimate(series, r, new Vector<double>(1.0 / 479001600));
         series = Vector.MultiplyAddEstimate(series, r, new Vector<double>(1.0 / 39916800));

@@ -1,9 +1,9 @@
 using System.Numerics;
-using EquiNorm.Backends.Cpu;
+using EquiNorm.Problem;
 using EquiNorm.Testing;
 using NUnit.Framework;
 
-namespace EquiNorm.Tests.Backends.Cpu;
+namespace EquiNorm.Tests.Problem;
 
 /// <summary>Logarithm and exponential of vectors, against the runtime's scalar ones.</summary>
 public sealed class VectorMathTests
