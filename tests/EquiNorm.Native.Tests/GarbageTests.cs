@@ -96,7 +96,7 @@ internal sealed unsafe class GarbageTests
         {
             0 => 0,
             1 => (nint)random.NextInt64(long.MinValue, long.MaxValue),
-            2 => (alive ? small.Session : small.Session + 16) ^ ((nint)1 << random.Next(24)),
+            2 => (alive ? small.Session : small.Session + ((nint)1 << 25)) ^ ((nint)1 << random.Next(24)),
             _ => alive ? small.Session : small.Session + ((nint)1 << 24),
         };
 

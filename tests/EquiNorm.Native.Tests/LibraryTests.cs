@@ -52,6 +52,8 @@ internal sealed unsafe class LibraryTests
     {
         Assert.That(Failure.Of(new InvalidTimeZoneException("what")), Is.EqualTo(Status.Internal));
         Assert.That(C.LastError, Is.EqualTo("System.InvalidTimeZoneException: what"));
+        Failure.Of(new TypeInitializationException("T", new ArgumentException("why")));
+        Assert.That(C.LastError, Does.Contain("T").And.Contains("<- System.ArgumentException: why"));
         Assert.That(Failure.Of(new OutOfMemoryException()), Is.EqualTo(Status.OutOfMemory));
     }
 

@@ -13,8 +13,8 @@ internal sealed unsafe class NetworkTests
     public void What_is_wrong_with_a_description_is_told()
     {
         var network = (nint)42;
-        var json = SmallNetwork.Json.Replace("\"float32\"", "\"float33\"");
-        fixed (byte* text = Encoding.UTF8.GetBytes(json))
+        var json = Encoding.UTF8.GetBytes(SmallNetwork.Json.Replace("\"float32\"", "\"float33\""));
+        fixed (byte* text = json)
         {
             Assert.That(C.NetworkFromJson(text, (nuint)json.Length, &network), Is.EqualTo(Status.InvalidNetwork));
         }
