@@ -143,6 +143,20 @@ internal sealed class OperatorTests
     }
 
     [Test]
+    public void Depth_is_counted_through_operators_that_pin()
+    {
+        using var directory = new TemporaryDirectory();
+        var m = new RandomModel(5);
+        m.Writer.Input("x", 2, 3, 4, 4);
+        var gate = m.Apply("Sigmoid", [m.Conv("x", 4, 3)]);
+        var sum = m.Apply("Sub", [m.Apply("Exp", [gate]), m.Apply("Softmax", [m.Apply("Tanh", [gate])])]);
+        m.Writer.Output(m.Conv(m.Relu(m.Conv(sum, 4, 4)), 2, 4));
+        using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
+        using var network = model.Analyze();
+        Assert.That(network.Network.Weights.Where(w => w.Role == EquiNorm.Model.WeightRole.Weight).Select(w => w.Height), Is.EqualTo(new[] { 2, 1, 0 }));
+    }
+
+    [Test]
     public void Every_row_of_the_table_has_a_test() =>
         Assert.That(OperatorTable.Rows.Keys, Is.SubsetOf(Table.Select(r => r.Operator)));
 

@@ -1,5 +1,6 @@
 using EquiNorm.Gpu.Cuda;
 using EquiNorm.Gpu.Tests.Machine;
+using EquiNorm.Model;
 using EquiNorm.PtxMachine;
 
 namespace EquiNorm.Gpu.Bench.Check;
@@ -78,6 +79,18 @@ internal sealed class WrappedQueue(IDeviceQueue inner, bool poisons = false, boo
 
     /// <inheritdoc/>
     public QueueCounters Counters => inner.Counters;
+
+    /// <inheritdoc/>
+    public TensorDevice TensorDevice => inner.TensorDevice;
+
+    /// <inheritdoc/>
+    public void UseStream(nint stream) => inner.UseStream(stream);
+
+    /// <inheritdoc/>
+    public void Prepare(IEnumerable<KernelId> kernels) => inner.Prepare(kernels);
+
+    /// <inheritdoc/>
+    public void RequireReachable(ulong address) => inner.RequireReachable(address);
 
     /// <inheritdoc/>
     public DeviceMemory Allocate(long bytes)

@@ -35,6 +35,7 @@ internal sealed class CheckPlan(CheckDevice device, int seed, int draws)
         }
 
         yield return ("not finite", NotFinite);
+        yield return ("sessions", Sessions);
         yield return ("graph replay", Replay);
         foreach (var (name, create) in Larger())
         {
@@ -106,6 +107,16 @@ internal sealed class CheckPlan(CheckDevice device, int seed, int draws)
                 using var host = HostNetwork.Of(network);
                 NonFiniteChecks.Run(group, device, host, $"{value} in {type}");
             }
+        }
+    }
+
+    private void Sessions(CheckGroup group)
+    {
+        foreach (var family in RandomNetworks.Families)
+        {
+            var number = Of($"session {family}", 0);
+            var network = RandomNetworks.Create(family, number, new SketchOptions { ElementTypes = Types, OutputScale = 0, Strided = 0 });
+            SessionChecks.Run(group, device, network, family);
         }
     }
 

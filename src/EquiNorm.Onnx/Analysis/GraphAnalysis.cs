@@ -119,7 +119,7 @@ internal sealed class GraphAnalysis
     {
         if (!_pinnedAxes.TryGetValue((value.Name, count), out var axis))
         {
-            axis = _graphInputs.Contains(value.Name) ? Builder.Input(value.Name, count) : Builder.Pinned(value.Name, count, value.Reason);
+            axis = _graphInputs.Contains(value.Name) ? Builder.Input(value.Name, count) : Builder.Pinned(value.Name, count, value.Reason, value.Flow);
             _pinnedAxes.Add((value.Name, count), axis);
         }
 

@@ -35,7 +35,11 @@ internal sealed record ConstantValue(OnnxTensor? Tensor, string Name) : GraphVal
 /// <summary>A value with no factor on any of its channels: a network input, the result of a blocking operator, a mask, a shape.</summary>
 /// <param name="Name">The value's name.</param>
 /// <param name="Reason">Why it is not rescaled.</param>
-internal sealed record PlainValue(string Name, string Reason) : GraphValue;
+internal sealed record PlainValue(string Name, string Reason) : GraphValue
+{
+    /// <summary>Its place in the data flow, for the depth of weights before it; null if no weight is.</summary>
+    public ChannelAxis? Flow { get; init; }
+}
 
 /// <summary>An activation whose channels carry factors.</summary>
 /// <param name="Axis">The channels.</param>

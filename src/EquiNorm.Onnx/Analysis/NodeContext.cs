@@ -1,3 +1,4 @@
+using EquiNorm.Model;
 using EquiNorm.Onnx.Files;
 using EquiNorm.Onnx.Schema;
 
@@ -6,6 +7,9 @@ namespace EquiNorm.Onnx.Analysis;
 /// <summary>One node under analysis: its inputs as values, its attributes with defaults, and where its results go.</summary>
 internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, GraphValue?[] inputs, Extent[]?[] outputShapes)
 {
+    private ChannelAxis? _flow;
+    private bool _knowsFlow;
+
     /// <summary>The analysis that the node is part of.</summary>
     public GraphAnalysis Analysis { get; } = analysis;
 
@@ -66,8 +70,30 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
     {
         if (HasOutput(index))
         {
+            value = value is PlainValue { Flow: null } plain ? plain with { Flow = Flow() } : value;
             Analysis.Define(Node, index, value with { Shape = OutputShapes[index] ?? value.Shape });
         }
+    }
+
+    // Where this node's results stand in the data flow.
+    private ChannelAxis? Flow()
+    {
+        if (!_knowsFlow)
+        {
+            var before = new HashSet<ChannelAxis>(ReferenceEqualityComparer.Instance);
+            foreach (var input in Inputs)
+            {
+                if ((input is ChannelValue channels ? channels.Axis : (input as PlainValue)?.Flow) is { } axis)
+                {
+                    before.Add(axis);
+                }
+            }
+
+            _flow = before.Count switch { 0 => null, 1 => before.First(), _ => Analysis.Builder.Behind([.. before]) };
+            _knowsFlow = true;
+        }
+
+        return _flow;
     }
 
     /// <summary>Sets an output to an unscaled value.</summary>

@@ -57,10 +57,11 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
         }
     }
 
-    // The writer either indents everything or nothing.
+    // The writer either indents everything or nothing, and raw values not at all.
     private static void WriteLine<T>(Utf8JsonWriter writer, T item, Action<Utf8JsonWriter, T> write)
     {
         var buffer = new ArrayBufferWriter<byte>();
+        buffer.Write("\n    "u8);
         using (var line = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = Encoder }))
         {
             line.WriteStartObject();

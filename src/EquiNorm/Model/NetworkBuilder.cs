@@ -31,11 +31,28 @@ public sealed class NetworkBuilder
     /// <param name="name">Name of the channels.</param>
     /// <param name="count">Number of channels.</param>
     /// <param name="reason">Why they are pinned.</param>
-    public ChannelAxis Pinned(string name, int count, string reason)
+    /// <param name="behind">The activations that they are computed from, for the depth of the weights in front of them; null: none.</param>
+    public ChannelAxis Pinned(string name, int count, string reason, ChannelAxis? behind = null)
     {
-        var axis = Free(name, count);
+        if (behind is not null)
+        {
+            Own(behind);
+        }
+
+        var axis = new ChannelAxis(this, Free(name, count).Channels, behind is null ? [] : [behind]);
         Pin(axis, reason);
         return axis;
+    }
+
+    /// <summary>A place in the data flow behind activations, without channels: what an operator makes of them that leaves none to be followed.</summary>
+    public ChannelAxis Behind(params ReadOnlySpan<ChannelAxis> axes)
+    {
+        foreach (var axis in axes)
+        {
+            Own(axis);
+        }
+
+        return new ChannelAxis(this, [], [.. axes]);
     }
 
     /// <summary>New channels without a source yet.</summary>

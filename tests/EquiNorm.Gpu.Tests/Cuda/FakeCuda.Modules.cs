@@ -152,7 +152,14 @@ internal sealed unsafe partial class FakeCuda
 
     // The declarations that the tests use, as a table: not by the code that is tested.
     private static int Parameters(string text, string entry) =>
-        entry == "Views" ? 44 : text.Contains("(\n    .param .b32 number\n)", StringComparison.Ordinal) ? 4 : -1;
+        entry == "Views" ? 44 : text.Contains("(\n    .param .b32 number\n)", StringComparison.Ordinal) ? 4 : OfKernel(text, entry);
+
+    // The kernels that ship take one struct.
+    private static int OfKernel(string text, string entry)
+    {
+        var declared = System.Text.RegularExpressions.Regex.Match(text, entry + @"\(\s*\.param \.align \d+ \.b8 \w+\[(?<bytes>\d+)\]\s*\)");
+        return declared.Success ? int.Parse(declared.Groups["bytes"].Value, System.Globalization.CultureInfo.InvariantCulture) : -1;
+    }
 
     // A method of its own: a closure is allocated where its variables begin.
     private CudaResult Put(FakeLaunch launch)

@@ -48,6 +48,28 @@ public sealed class RoundTripTests
     }
 
     [Test]
+    public void Each_axis_and_each_weight_stands_on_a_line_of_its_own()
+    {
+        var builder = new NetworkBuilder();
+        builder.Weight(new("w", ElementType.Float32, WeightLayout.Dense(2, 3)) { OutputName = "y" }, builder.Input("x", 3));
+
+        Assert.That(Descriptions.Write(builder.Build()), Is.EqualTo("""
+            {
+              "format": "equinorm-network",
+              "version": 1,
+              "axes": [
+                {"name":"x","channels":3,"pinned":"network input x"},
+                {"name":"y","channels":2}
+              ],
+              "weights": [
+                {"name":"w","type":"float32","shape":[2,3],"output":"y","input":"x","height":0}
+              ]
+            }
+
+            """.ReplaceLineEndings("\n")));
+    }
+
+    [Test]
     public void Names_that_need_care_survive()
     {
         var builder = new NetworkBuilder();
