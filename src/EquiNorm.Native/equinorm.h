@@ -4,6 +4,8 @@
  * A session serves one caller at a time: a call while another is under way returns EN_BUSY and does nothing. Different sessions are
  * independent. Tensors stay the caller's: they are read and written only within en_session_step, _solve and _apply (on CUDA: by work
  * put on the stream given there), and must live until then. A call that fails has written nothing.
+ *
+ * Handles are numbers, not addresses: one that was freed is refused. Other pointers are followed: null is refused, garbage is not noticed.
  */
 #ifndef EQUINORM_H
 #define EQUINORM_H
@@ -68,7 +70,7 @@ typedef struct en_options {
     int32_t coarse_correction; /* whether whole groups are corrected in a step; default 1 */
     int32_t sweeps_per_step;   /* default 1 */
     int32_t every;             /* only every n-th call of en_session_step does something; default 1 */
-    int32_t threads;           /* CPU: 0 for one per processor */
+    int32_t threads;           /* CPU: 0 for one per processor, at most 1024 */
     int32_t device_kind;       /* en_device_kind; default EN_CPU */
     int32_t device_index;      /* CUDA: number of the device */
     int32_t reserved;          /* 0 */
@@ -78,9 +80,9 @@ typedef struct en_tensor {
     uint32_t size;        /* sizeof(en_tensor) of the caller */
     int32_t type;         /* en_type */
     int32_t device_kind;  /* en_device_kind */
-    int32_t device_index;
+    int32_t device_index; /* CUDA: number of the device */
     void* data;           /* first element */
-    int32_t dimensions;
+    int32_t dimensions;   /* at most 16 */
     int32_t reserved;     /* 0 */
     const int64_t* shape;
     const int64_t* strides; /* in elements; null: contiguous */
@@ -88,8 +90,8 @@ typedef struct en_tensor {
 
 typedef struct en_step_report {
     uint32_t size;           /* sizeof(en_step_report) of the caller */
-    int32_t applied;         /* 0: nothing was written (not the n-th call, or the weights were refused) */
-    double objective_before; /* F before the step */
+    int32_t applied;         /* 0: nothing was written (no step, not the n-th call, or the weights were refused) */
+    double objective_before; /* F before the step; NaN, as the residual, where nothing was read, and of en_session_apply */
     double residual;         /* max |log(norm in / norm out)| before the last update of single channels */
     int64_t frozen_channels; /* channels without incoming or outgoing weights: factor 1 */
     int64_t overflowed;      /* elements that were finite and are infinite now */
@@ -119,8 +121,9 @@ EN_API en_status en_cuda_device_count(int32_t* count); /* devices that can be us
 /* A network, from docs/network-json.md. */
 EN_API en_status en_network_from_json(const char* json, size_t bytes, en_network** network);
 EN_API void en_network_free(en_network* network);     /* null is allowed; sessions of it stay usable */
-/* Writes a JSON document with the channel groups: name, count, why pinned, sources, sinks. Returns EN_OK with *needed set (a final
- * zero included) also where the buffer is too small or null; then nothing is written. */
+/* Writes a JSON document with the channel groups: {"groups": [{"name", "channels", "pinned": why or null, "sources": [names of weights that
+ * write it], "sinks": [those that read it]}], "notes": [texts]}; biases are not listed. Returns EN_OK with *needed set (a final zero included)
+ * also where the buffer is too small or null; then nothing is written. */
 EN_API en_status en_network_groups(const en_network* network, char* buffer, size_t capacity, size_t* needed);
 
 /* A session: a network, what is minimised, a device. */
@@ -128,7 +131,8 @@ EN_API en_status en_options_init(en_options* options, size_t size);
 EN_API en_status en_session_create(const en_network* network, const en_options* options, en_session** session);
 EN_API en_status en_session_free(en_session* session); /* null is allowed; EN_BUSY while a call is under way */
 
-/* Binds a weight or bias; a null tensor takes it back. Takes effect at the next step, solve or apply; needs no new plan. */
+/* Binds a weight or bias; a null tensor takes it back. Takes effect at the next step, solve or apply; needs no new plan, and costs next to
+ * nothing where the same tensor is bound already. The name ends in a zero, after at most 4096 bytes. */
 EN_API en_status en_session_bind(en_session* session, const char* name, const en_tensor* tensor);
 /* Binds a tensor that moves with a weight or bias in steps; slot tells several of one kind apart (0, 1, ...). Shape as the weight's;
  * type and strides may differ. */
@@ -137,7 +141,8 @@ EN_API en_status en_session_bind_companion(
 
 /* Memory that steps need on the session's device, for what is bound now; a session allocates it itself unless it is given. */
 EN_API en_status en_session_workspace_bytes(en_session* session, size_t* bytes);
-EN_API en_status en_session_set_workspace(en_session* session, void* workspace, size_t bytes); /* aligned to 256; the caller's until the session is freed */
+/* Aligned to 256; it must live until the session is freed or takes other memory. Null and 0: memory of the session's own again. */
+EN_API en_status en_session_set_workspace(en_session* session, void* workspace, size_t bytes);
 
 /* Does before the first step what must not be done while a stream is captured: tables, kernels, memory. */
 EN_API en_status en_session_prepare(en_session* session, void* stream);
@@ -145,17 +150,19 @@ EN_API en_status en_session_prepare(en_session* session, void* stream);
  * is a CUstream / cudaStream_t (null: the legacy default stream); returns at once, and may be captured after en_session_prepare.
  * *applied (may be null): whether this was the n-th call. A CPU session returns EN_NON_FINITE at once, a CUDA session in the report. */
 EN_API en_status en_session_step(en_session* session, void* stream, int32_t* applied);
-/* What the last step did; waits for it. */
+/* What the last step did; waits for it. EN_NON_FINITE and EN_OUT_OF_RANGE, with the report filled in, if the weights were refused. */
 EN_API en_status en_session_report(en_session* session, en_step_report* report);
 
 /* Finds the factors of the optimum within a certified relative gap, starting from those of the last solve if warm is not 0. Writes no
  * tensor; en_session_apply does. */
 EN_API en_status en_session_solve(
     en_session* session, void* stream, double tolerance, int32_t max_sweeps, int32_t warm, en_solve_result* result);
-/* Multiplies everything that is bound by the factors of the last solve (inverse: takes them back). Solve again before the next apply. */
+/* Multiplies everything that is bound by the factors of the last solve (inverse: takes them back). Solve again before the next apply.
+ * EN_INVALID_ARGUMENT if no solve has found factors. */
 EN_API en_status en_session_apply(en_session* session, void* stream, int32_t inverse, en_step_report* report);
 
-/* Natural logarithms of the factors that the last step or solve found, for one axis of a weight: outputs (0) or inputs (1). */
+/* Natural logarithms of the factors that the last step or solve found, for one axis of a weight: outputs (0) or inputs (1).
+ * count must be the length of the axis. Factors of 1 if there was no step, or it wrote nothing. */
 EN_API en_status en_session_log_factors(
     en_session* session, const char* name, int32_t axis, double* factors, size_t count);
 

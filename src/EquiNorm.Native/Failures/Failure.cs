@@ -13,7 +13,7 @@ internal static class Failure
         var status = StatusOf(exception);
         try
         {
-            LastError.Set(status == Status.Internal ? $"{exception.GetType()}: {exception.Message}" : exception.Message);
+            LastError.Set(status == Status.Internal ? Describe(exception) : exception.Message);
         }
         catch (OutOfMemoryException)
         {
@@ -22,6 +22,10 @@ internal static class Failure
 
         return status;
     }
+
+    // What went wrong first is inside, where a type could not be initialised say.
+    private static string Describe(Exception exception) =>
+        $"{exception.GetType()}: {exception.Message}" + (exception.InnerException is { } inner ? $" <- {Describe(inner)}" : "");
 
     private static Status StatusOf(Exception exception) => exception switch
     {
