@@ -1,3 +1,4 @@
+using EquiNorm.Model;
 using System.Globalization;
 using EquiNorm.Gpu.Tables;
 using ILGPU;
@@ -114,6 +115,9 @@ public sealed class IlgpuQueue : IDeviceQueue
             _stream = value;
         }
     }
+
+    /// <inheritdoc/>
+    public TensorDevice TensorDevice => _accelerator is CudaAccelerator cuda ? TensorDevice.Cuda(cuda.DeviceId) : TensorDevice.Cpu;
 
     /// <inheritdoc/>
     public string Name => $"ilgpu: {_accelerator.Name}";

@@ -52,19 +52,21 @@ internal sealed unsafe class DeviceBuffer<T> : IDisposable
         }
     }
 
-    /// <summary>Copies all of it from memory of the host, in parts that a span can hold.</summary>
-    public void UploadFrom(nint address)
+    /// <summary>Copies it, from an element on, from memory of the host, in parts that a span can hold.</summary>
+    /// <param name="address">Address of element 0; nothing before <paramref name="first"/> is touched.</param>
+    /// <param name="first">The first element that is copied.</param>
+    public void UploadFrom(nint address, long first = 0)
     {
-        for (long start = 0; start < Length; start += PartLength)
+        for (var start = first; start < Length; start += PartLength)
         {
             Upload(new ReadOnlySpan<T>((T*)address + start, (int)Math.Min(PartLength, Length - start)), start);
         }
     }
 
-    /// <summary>Copies all of it to memory of the host.</summary>
-    public void DownloadTo(nint address)
+    /// <summary>Copies it, from an element on, to memory of the host.</summary>
+    public void DownloadTo(nint address, long first = 0)
     {
-        for (long start = 0; start < Length; start += PartLength)
+        for (var start = first; start < Length; start += PartLength)
         {
             Download(new Span<T>((T*)address + start, (int)Math.Min(PartLength, Length - start)), start);
         }

@@ -55,37 +55,18 @@ public sealed class GpuBackend : IStepperSource
         {
             foreach (var (tensor, memory) in bound)
             {
-                _queue.RequireReachable((ulong)memory.Address);
+                DeviceWeights.RequireReachable(_queue, tensor.Weight.Name, memory, tensor.Layout);
                 DeviceWeights.CheckAlignment(tensor.Weight.Name, tensor.Type, memory.Address);
             }
 
             return ScalePass.Run(scalings, bound.Select(b => At(b.Tensor, (ulong)b.Memory.Address)), _queue);
         }
 
-        var copies = new List<DeviceBuffer<byte>>();
-        try
-        {
-            foreach (var (tensor, memory) in bound)
-            {
-                copies.Add(new DeviceBuffer<byte>(_queue, tensor.Layout.RequiredElements * tensor.Type.ByteSize()));
-                copies[^1].UploadFrom(memory.Address);
-            }
-
-            var report = ScalePass.Run(scalings, bound.Select((b, n) => At(b.Tensor, copies[n].View.Address)), _queue);
-            for (var n = 0; n < bound.Count; n++)
-            {
-                copies[n].DownloadTo(bound[n].Memory.Address);
-            }
-
-            return report;
-        }
-        finally
-        {
-            foreach (var copy in copies)
-            {
-                copy.Dispose();
-            }
-        }
+        using var copies = new HostCopies(_queue, bound.Select(b => (b.Memory, b.Tensor.Layout)));
+        copies.Upload();
+        var report = ScalePass.Run(scalings, bound.Select((b, n) => At(b.Tensor, copies.Address(n))), _queue);
+        copies.Download();
+        return report;
 
         static ScaledTensor At(ScaledTensor tensor, ulong address) => tensor with { Source = address, Target = address };
     }

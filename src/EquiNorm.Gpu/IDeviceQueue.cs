@@ -26,13 +26,18 @@ public interface IDeviceQueue : IDisposable
 
     /// <summary>Puts all further work on another stream, behind the work so far.</summary>
     /// <param name="stream">A stream (CUstream) of the same context; 0 is the legacy default stream.</param>
-    /// <exception cref="NotSupportedException">This queue is given its streams in another way.</exception>
+    /// <exception cref="ArgumentException">This queue is given its streams in another way, and a stream is given.</exception>
     void UseStream(nint stream)
     {
         if (stream != 0)
         {
-            throw new NotSupportedException($"Queue '{Name}' takes no CUDA streams; 0x{stream:x} was given.");
+            throw new ArgumentException($"Queue '{Name}' takes no CUDA streams; 0x{stream:x} was given.", nameof(stream));
         }
+    }
+
+    /// <summary>Throws if the work that is asked for now would be captured instead of done: before tables are copied or freed.</summary>
+    void RequireNoCapture()
+    {
     }
 
     /// <summary>Makes kernels ready, so that no launch has to: before a stream is captured.</summary>

@@ -14,6 +14,7 @@ internal sealed class WorkspaceQueue(IDeviceQueue queue) : IDeviceQueue
     // Free pieces by address; neighbours are joined.
     private readonly List<DeviceMemory> _free = [];
     private readonly Dictionary<ulong, long> _taken = [];
+    private bool _hasRegion;
 
     public string Name => queue.Name;
 
@@ -30,10 +31,25 @@ internal sealed class WorkspaceQueue(IDeviceQueue queue) : IDeviceQueue
             throw new InvalidOperationException("The workspace that was given before is still in use.");
         }
 
+        if (_hasRegion)
+        {
+            // Kernels of the last step may still work in it.
+            queue.Synchronize();
+        }
+
         _free.Clear();
+        _hasRegion = false;
         if (address != 0 && bytes >= Alignment)
         {
+            if (address % Alignment != 0)
+            {
+                throw new ArgumentException($"The address 0x{address:x} of the workspace is not a multiple of {Alignment}.", nameof(address));
+            }
+
+            queue.RequireReachable(address);
+            queue.RequireReachable(address + (ulong)bytes - 1);
             _free.Add(new DeviceMemory(address, bytes / Alignment * Alignment));
+            _hasRegion = true;
         }
     }
 
@@ -68,6 +84,8 @@ internal sealed class WorkspaceQueue(IDeviceQueue queue) : IDeviceQueue
     public void Clear(ulong destination, long bytes) => queue.Clear(destination, bytes);
 
     public void UseStream(nint stream) => queue.UseStream(stream);
+
+    public void RequireNoCapture() => queue.RequireNoCapture();
 
     public void Prepare(IEnumerable<KernelId> kernels) => queue.Prepare(kernels);
 

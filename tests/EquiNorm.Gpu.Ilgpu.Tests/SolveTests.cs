@@ -52,6 +52,7 @@ internal sealed class SolveTests
 
         // The CPU accelerator's memory is the host's, so these tensors count as the device's.
         using var actual = new GpuStepper(problem, tensors, queue);
+        actual.Prepare();
         for (var step = 0; step < 2; step++)
         {
             var before = queue.Counters;

@@ -12,6 +12,12 @@ public sealed unsafe partial class CudaQueue
     public void UseStream(nint stream)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (stream == CudaConstants.StreamPerThread)
+        {
+            throw new CudaException(
+                CudaErrorKind.WrongContext, "The per-thread default stream is another stream on each thread. Give a stream of your own, or 0.");
+        }
+
         if (stream == _stream)
         {
             return;
@@ -43,6 +49,14 @@ public sealed unsafe partial class CudaQueue
 
         _smallCopies.Stream = stream;
         _largeCopies.Stream = stream;
+    }
+
+    /// <inheritdoc/>
+    public void RequireNoCapture()
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        using var scope = _context.Enter();
+        RefuseInCapture("prepare steps on tensors that were bound anew", "Call Prepare before the capture.");
     }
 
     private static void RequireStreamOf(CudaDriver driver, CudaContext context, nint stream)

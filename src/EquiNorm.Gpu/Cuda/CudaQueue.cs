@@ -162,7 +162,11 @@ public sealed unsafe partial class CudaQueue : IDeviceQueue
     /// <exception cref="ArgumentException">It is not memory of this queue, or was given back before.</exception>
     public void Free(DeviceMemory memory)
     {
-        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_isDisposed)
+        {
+            return; // given back already, with everything else
+        }
+
         if (_isCapturing)
         {
             throw Uncapturable("give memory back");

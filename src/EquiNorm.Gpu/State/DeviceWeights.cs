@@ -1,3 +1,4 @@
+using EquiNorm.Gpu.Cuda;
 using EquiNorm.Model;
 using EquiNorm.Plan;
 
@@ -20,7 +21,7 @@ internal sealed class DeviceWeights : IDisposable
         {
             if (location == TensorLocation.Device)
             {
-                queue.RequireReachable((ulong)tensors[weight.Weight.Index].Address);
+                RequireReachable(queue, weight.Weight.Name, tensors[weight.Weight.Index], weight.Weight.Layout);
             }
 
             CheckAlignment(weight.Weight.Name, weight.Weight.ElementType, Reach(tensors[weight.Weight.Index], location));
@@ -55,7 +56,8 @@ internal sealed class DeviceWeights : IDisposable
         {
             if (_copies[t] is { } copy)
             {
-                copy.UploadFrom(_tensors[_plan.Weights[t].Weight.Index].Address);
+                var weight = _plan.Weights[t].Weight;
+                copy.UploadFrom(_tensors[weight.Index].Address, weight.Layout.Offset * weight.ElementType.ByteSize());
             }
         }
     }
@@ -65,6 +67,27 @@ internal sealed class DeviceWeights : IDisposable
         foreach (var copy in _copies)
         {
             copy?.Dispose();
+        }
+    }
+
+    /// <summary>Kernels reach the first and the last element.</summary>
+    /// <exception cref="TensorException">They do not; the message says why.</exception>
+    public static void RequireReachable(IDeviceQueue queue, string name, TensorMemory memory, WeightLayout layout)
+    {
+        if (layout.Elements == 0)
+        {
+            return;
+        }
+
+        var size = memory.ElementType.ByteSize();
+        try
+        {
+            queue.RequireReachable((ulong)(memory.Address + (nint)(layout.Offset * size)));
+            queue.RequireReachable((ulong)(memory.Address + (nint)(layout.RequiredElements * size) - 1));
+        }
+        catch (CudaException e) when (e.Kind == CudaErrorKind.WrongContext)
+        {
+            throw new TensorException(TensorError.WrongDevice, $"Tensor '{name}': {e.Message}");
         }
     }
 

@@ -43,19 +43,20 @@ internal sealed class GpuScaler : WeightScaler
 
         // Elements between those of a strided view keep what the destination has there.
         var bytes = Weight.Layout.RequiredElements * Weight.ElementType.ByteSize();
+        var first = Weight.Layout.Offset * Weight.ElementType.ByteSize();
         using var copy = new DeviceBuffer<byte>(_queue, bytes);
-        copy.UploadFrom(source.Address);
+        copy.UploadFrom(source.Address, first);
         if (source.Address == destination.Address)
         {
             var inPlace = Run(copy.View.Address, copy.View.Address);
-            copy.DownloadTo(destination.Address);
+            copy.DownloadTo(destination.Address, first);
             return inPlace;
         }
 
         using var target = new DeviceBuffer<byte>(_queue, bytes);
-        target.UploadFrom(destination.Address);
+        target.UploadFrom(destination.Address, first);
         var report = Run(copy.View.Address, target.View.Address);
-        target.DownloadTo(destination.Address);
+        target.DownloadTo(destination.Address, first);
         return report;
     }
 

@@ -43,30 +43,47 @@ internal static class ScalePass
             factors.AddRange(inputs);
         }
 
+        // Everything is allocated before the first element is written.
+        var launches = new List<(ElementType Type, DeviceBuffer<ScaleTile> Tiles, DeviceBuffer<ScaleCounts> Counts)>();
         using var factorTable = new DeviceBuffer<double>(queue, factors.ToArray());
-        var report = default(ApplyReport);
-        foreach (var (type, table) in tables)
+        try
         {
-            report += Run(type, table.ToArray(), factorTable.View, queue);
-        }
+            foreach (var (type, table) in tables)
+            {
+                var tiles = new DeviceBuffer<ScaleTile>(queue, table.ToArray());
+                launches.Add((type, tiles, null!));
+                launches[^1] = (type, tiles, new DeviceBuffer<ScaleCounts>(queue, table.Count));
+            }
 
-        return report;
+            queue.Prepare(launches.Select(l => KernelCatalog.Scale(l.Type)));
+            foreach (var (type, tiles, counts) in launches)
+            {
+                queue.Launch(KernelCatalog.Scale(type), (int)tiles.Length, KernelPolicy.GroupSize, new ScaleParameters
+                {
+                    Tiles = tiles.View,
+                    Elements = DeviceView<byte>.Everywhere,
+                    Quads = DeviceView<byte>.Everywhere,
+                    OutputFactors = factorTable.View,
+                    InputFactors = factorTable.View,
+                    Counts = counts.View,
+                });
+            }
+
+            return launches.Aggregate(default(ApplyReport), (report, launch) => report + Read(launch.Counts));
+        }
+        finally
+        {
+            foreach (var (_, tiles, counts) in launches)
+            {
+                tiles.Dispose();
+                counts?.Dispose();
+            }
+        }
     }
 
-    private static ApplyReport Run(ElementType type, ScaleTile[] tiles, DeviceView<double> factors, IDeviceQueue queue)
+    private static ApplyReport Read(DeviceBuffer<ScaleCounts> counts)
     {
-        using var table = new DeviceBuffer<ScaleTile>(queue, tiles);
-        using var counts = new DeviceBuffer<ScaleCounts>(queue, tiles.Length);
-        queue.Launch(KernelCatalog.Scale(type), tiles.Length, KernelPolicy.GroupSize, new ScaleParameters
-        {
-            Tiles = table.View,
-            Elements = DeviceView<byte>.Everywhere,
-            Quads = DeviceView<byte>.Everywhere,
-            OutputFactors = factors,
-            InputFactors = factors,
-            Counts = counts.View,
-        });
-        var left = new ScaleCounts[tiles.Length];
+        var left = new ScaleCounts[counts.Length];
         counts.Download(left);
         var report = default(ApplyReport);
         foreach (var count in left)

@@ -52,7 +52,6 @@ public sealed class GpuStepper : IStepper
     /// <exception cref="NetworkException">A weight has an output scale.</exception>
     public GpuStepper(RescalingProblem problem, NetworkTensors tensors, IDeviceQueue queue, StepOptions? options = null)
     {
-        ArgumentNullException.ThrowIfNull(queue);
         if (!ReferenceEquals(problem.Network, tensors.Network))
         {
             throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
@@ -80,8 +79,7 @@ public sealed class GpuStepper : IStepper
         : (_chunks > 0 ? 2 * sums + 2 : sums) + (sums > 0 ? 1 : 0) + _bound.Scales.Launches;
 
     /// <summary>Whether whole groups are corrected.</summary>
-    public bool CorrectsGroups =>
-        _options.CoarseCorrection == CoarseCorrection.On && _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
+    public bool CorrectsGroups => _options.CoarseCorrection == CoarseCorrection.On && _coarse.Groups.Length <= KernelPolicy.DeviceCoarseGroups;
 
     /// <inheritdoc/>
     /// <exception cref="NetworkException">A weight has no elements, or an address is misaligned or cannot be reached.</exception>
@@ -93,9 +91,12 @@ public sealed class GpuStepper : IStepper
             return;
         }
 
+        _queue.RequireNoCapture();
+        _version = -1;
+        _tensors.RequireOn(_queue.TensorDevice);
+        _tensors.RequireNoOverlap();
         _bound?.Dispose();
         _bound = null;
-        _version = -1;
         var weights = new DeviceWeights(_plan, _tensors, TensorLocation.Device, _queue);
         _work ??= CreateWorkspace(weights);
         _bound = Bind(weights);
@@ -173,12 +174,13 @@ public sealed class GpuStepper : IStepper
             frozen += live.AsSpan(group.Group.FirstChannel, group.Group.Count).Count(0);
         }
 
-        return new StepReport(
+        var report = new StepReport(
             notFinite ? StepOutcome.NonFinite : steep ? StepOutcome.OutOfRange : StepOutcome.Applied,
             Math.Exp(objective[0]),
             notFinite ? double.NaN : reports.Select(r => r.Residual).DefaultIfEmpty().Max(),
             frozen,
             notFinite || steep ? default : _bound.Scales.ReadCounts());
+        return notFinite ? report with { FrozenChannels = 0, NonFinite = _work.FirstNonFinite(_plan, _coarse) } : report;
     }
 
     /// <inheritdoc/>

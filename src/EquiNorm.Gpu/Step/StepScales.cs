@@ -116,7 +116,7 @@ internal sealed class StepScales : IDisposable
 
             void Add(TensorMemory memory, WeightLayout layout, int power)
             {
-                _queue.RequireReachable((ulong)memory.Address);
+                DeviceWeights.RequireReachable(_queue, weight.Name, memory, layout);
                 DeviceWeights.CheckAlignment(weight.Name, memory.ElementType, memory.Address);
                 var list = tiles.TryGetValue(memory.ElementType, out var known) ? known : tiles[memory.ElementType] = [];
                 foreach (var tile in ScaleLayout.Tiles(layout, memory.ElementType, (ulong)memory.Address, (ulong)memory.Address, outputs, inputs, power))

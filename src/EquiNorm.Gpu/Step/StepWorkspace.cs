@@ -1,4 +1,6 @@
+using EquiNorm.Gpu.Layout;
 using EquiNorm.Gpu.Tables;
+using EquiNorm.Model;
 using EquiNorm.Plan;
 
 namespace EquiNorm.Gpu.Step;
@@ -61,6 +63,25 @@ internal sealed class StepWorkspace(IDeviceQueue queue) : DeviceParts(queue)
     public DeviceBuffer<double> Outputs { get; set; } = null!;
 
     public DeviceBuffer<double> Inputs { get; set; } = null!;
+
+    /// <summary>Waits, and finds the weight of the first tile whose norm is not finite.</summary>
+    public Weight? FirstNonFinite(RescalingPlan plan, CoarseTables tables)
+    {
+        var norms = new double[Norms.Length / Sets];
+        Norms.Download(norms);
+        foreach (var term in tables.Terms)
+        {
+            foreach (var norm in norms.AsSpan(term.Tiles, term.TileCount))
+            {
+                if (!double.IsFinite(norm))
+                {
+                    return plan.Weights[term.Weight].Weight;
+                }
+            }
+        }
+
+        return null;
+    }
 
     public static double[] Ones(int count)
     {

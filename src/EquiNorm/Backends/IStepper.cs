@@ -40,6 +40,9 @@ public interface IStepperSource : IBackend
 /// <summary>Whether a step wrote.</summary>
 public enum StepOutcome
 {
+    /// <summary>No step was made, or the last call could not begin one.</summary>
+    None,
+
     /// <summary>Everything that is bound was rescaled.</summary>
     Applied,
 
@@ -57,4 +60,8 @@ public enum StepOutcome
 /// <param name="FrozenChannels">Channels that keep their factor because they are dead or disconnected.</param>
 /// <param name="Applied">Overflow and underflow of elements.</param>
 public readonly record struct StepReport(
-    StepOutcome Outcome, double ObjectiveBefore, double Residual, int FrozenChannels, ApplyReport Applied);
+    StepOutcome Outcome, double ObjectiveBefore, double Residual, int FrozenChannels, ApplyReport Applied)
+{
+    /// <summary>The weight that holds a NaN or an infinity, if that is the outcome.</summary>
+    public Weight? NonFinite { get; init; }
+}

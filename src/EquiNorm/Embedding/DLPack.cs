@@ -75,8 +75,13 @@ public static unsafe class DLPack
             throw new TensorException(TensorError.WrongShape, $"The DLPack tensor has an extent of {negative}.");
         }
 
+        if (tensor.ByteOffset > long.MaxValue - (ulong)Math.Max(0, (long)tensor.Data))
+        {
+            throw new TensorException(TensorError.WrongShape, $"The DLPack tensor begins {tensor.ByteOffset} bytes behind its data.");
+        }
+
         var isEmpty = tensor.Data == 0 || shape.Contains(0);
-        return new TensorView(isEmpty ? tensor.Data : checked(tensor.Data + (nint)tensor.ByteOffset), type, shape)
+        return new TensorView(isEmpty ? tensor.Data : tensor.Data + (nint)tensor.ByteOffset, type, shape)
         {
             Strides = tensor.Strides == null ? null : new ReadOnlySpan<long>(tensor.Strides, dimensions).ToArray(),
             Device = device,

@@ -43,7 +43,7 @@ public sealed class RescalingSession : IDisposable
     private readonly double[] _factors;
     private long _calls;
     private Scalings? _solution;
-    private bool _solutionIsCurrent;
+    private SolutionState _state;
     private bool _lastIsSolution;
     private int _busy;
     private bool _disposed;
@@ -57,16 +57,16 @@ public sealed class RescalingSession : IDisposable
     public RescalingSession(
         RescalingProblem problem, IBackend? backend = null, SessionOptions? options = null, bool ownsBackend = false)
     {
-        ArgumentNullException.ThrowIfNull(problem);
-        RescalingStepper.RequireNoOutputScales(problem.Network);
-        _problem = problem;
-        _options = options ?? SessionOptions.Default;
-        _tensors = new NetworkTensors(problem.Network);
-        _factors = new double[problem.Network.ChannelCount];
         _ownsBackend = ownsBackend || backend is null;
         _backend = backend ?? RescalingSolver.CreateDefaultBackend();
         try
         {
+            ArgumentNullException.ThrowIfNull(problem);
+            RescalingStepper.RequireNoOutputScales(problem.Network);
+            _problem = problem;
+            _options = options ?? SessionOptions.Default;
+            _tensors = new NetworkTensors(problem.Network);
+            _factors = new double[problem.Network.ChannelCount];
             _stepper = (_backend as IStepperSource)?.CreateStepper(problem, _tensors, _options.Step)
                 ?? new RescalingStepper(problem, _tensors, _backend, _options.Step);
         }
@@ -118,6 +118,24 @@ public sealed class RescalingSession : IDisposable
         _tensors.Bind(name, elements);
     }
 
+    /// <summary>Binds and pins float64 elements in managed memory, laid out as declared.</summary>
+    /// <exception cref="TensorException">There is no such weight, it is not float64, there are too few elements, or the session works elsewhere.</exception>
+    public void Bind(string name, Memory<double> elements)
+    {
+        using var use = Enter();
+        RequireDevice(name, TensorDevice.Cpu);
+        _tensors.Bind(name, elements);
+    }
+
+    /// <summary>Binds and pins float64 elements in managed memory that move with a weight or bias, laid out as it is.</summary>
+    /// <exception cref="TensorException">There is no such weight, there are too few elements, or the session works elsewhere.</exception>
+    public void BindCompanion(string name, CompanionKind kind, Memory<double> elements, int slot = 0)
+    {
+        using var use = Enter();
+        RequireDevice(name, TensorDevice.Cpu);
+        _tensors.BindCompanion(name, kind, elements, slot);
+    }
+
     /// <summary>Binds and pins elements in managed memory that move with a weight or bias, laid out as it is.</summary>
     /// <exception cref="TensorException">There is no such weight, there are too few elements, or the session works elsewhere.</exception>
     public void BindCompanion(string name, CompanionKind kind, Memory<float> elements, int slot = 0)
@@ -143,7 +161,9 @@ public sealed class RescalingSession : IDisposable
         _tensors.UnbindCompanion(name, kind, slot);
     }
 
-    /// <summary>Bytes of working memory on <see cref="Device"/> that steps need for what is bound now.</summary>
+    /// <summary>
+    /// Bytes of working memory on <see cref="Device"/> that steps need for what is bound now. On the CPU it takes a trial, which reads the weights.
+    /// </summary>
     /// <exception cref="NetworkException">A weight of the norm is not bound, or cannot be used.</exception>
     public long MeasureWorkspace()
     {
@@ -153,7 +173,8 @@ public sealed class RescalingSession : IDisposable
 
     /// <summary>
     /// Gives the session memory to work in, instead of its own, on <see cref="Device"/>. It must live until the session is disposed, or
-    /// takes other memory. Solves may take more.
+    /// takes other memory (both wait for the work that uses it). Solves take more, and so do steps in which channels have died: what does not
+    /// fit is allocated.
     /// </summary>
     /// <param name="address">Address of the memory, a multiple of 256; 0 for memory of the session's own.</param>
     /// <param name="bytes">Its size.</param>
@@ -195,7 +216,7 @@ public sealed class RescalingSession : IDisposable
         }
 
         _backend.UseStream(stream);
-        _solutionIsCurrent = false;
+        _state = SolutionState.Stale;
         _lastIsSolution = false;
         _stepper.Step();
         return true;
@@ -212,35 +233,65 @@ public sealed class RescalingSession : IDisposable
     /// <param name="options">How; null for the defaults.</param>
     /// <param name="start">Where it starts.</param>
     /// <param name="stream">As for <see cref="Step"/>.</param>
+    /// <param name="progress">Is told of each half sweep.</param>
+    /// <param name="cancellation">Ends the solve between half sweeps.</param>
     /// <exception cref="NetworkException">A weight of the norm is not bound.</exception>
-    public RescalingResult Solve(RescalingOptions? options = null, SolveStart start = SolveStart.Warm, nint stream = 0)
+    /// <exception cref="OperationCanceledException">The solve was cancelled.</exception>
+    public RescalingResult Solve(
+        RescalingOptions? options = null,
+        SolveStart start = SolveStart.Warm,
+        nint stream = 0,
+        IProgress<SweepRecord>? progress = null,
+        CancellationToken cancellation = default)
     {
         using var use = Enter();
         _backend.UseStream(stream);
-        var warm = start == SolveStart.Warm && _solutionIsCurrent ? _solution : null;
-        var result = RescalingSolver.Solve(_problem, _tensors, options, _backend, start: warm);
+        var warm = start == SolveStart.Warm && _state == SolutionState.Found ? _solution : null;
+        _state = SolutionState.Stale;
+        var result = RescalingSolver.Solve(_problem, _tensors, options, _backend, progress, cancellation, warm);
         _solution = result.Scalings;
-        _solutionIsCurrent = _lastIsSolution = _solution is not null;
+        _lastIsSolution = _solution is not null;
+        _state = _lastIsSolution ? SolutionState.Found : SolutionState.Stale;
         return result;
     }
 
     /// <summary>
     /// Multiplies everything that is bound by the factors of the last solve, once. The next solve starts at factors of 1.
     /// </summary>
-    /// <param name="inverse">Whether to divide instead, which takes an apply back.</param>
+    /// <param name="inverse">Whether to divide instead, which takes the apply just before back (up to rounding).</param>
     /// <param name="stream">As for <see cref="Step"/>.</param>
-    /// <exception cref="InvalidOperationException">No solve has found factors.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The last call that changed weights or factors was not a solve that found factors (inverse: was not an apply).
+    /// </exception>
+    /// <exception cref="TensorException">
+    /// A weight of the norm is no longer bound, two tensors overlap, or a factor leaves the range of float64; nothing was written.
+    /// </exception>
     public ApplyReport Apply(bool inverse = false, nint stream = 0)
     {
         using var use = Enter();
-        if (_solution is null)
+        if (_state != (inverse ? SolutionState.Applied : SolutionState.Found))
         {
-            throw new InvalidOperationException("There are no factors to apply: solve first.");
+            throw new InvalidOperationException(inverse
+                ? "There is nothing to take back: the weights were not rescaled by the last solve's factors, or were rescaled again since."
+                : "There are no factors to apply: solve first. Factors are applied once, to the weights that they were found for.");
+        }
+
+        foreach (var weight in Network.Weights.Where(w => _problem.IsInNorm(w) && w.Layout.Elements > 0))
+        {
+            _ = _tensors[weight.Index];
+        }
+
+        _tensors.RequireNoOverlap();
+        if (FactorRange.Beyond(_tensors, _solution!.LogFactors) is { } steep)
+        {
+            throw FactorRange.Refusal(steep);
         }
 
         _backend.UseStream(stream);
-        _solutionIsCurrent = false;
-        return RescalingSolver.Apply(inverse ? _solution.Inverse() : _solution, _tensors, _backend);
+        _state = SolutionState.Stale;
+        var report = RescalingSolver.Apply(inverse ? _solution.Inverse() : _solution, _tensors, _backend);
+        _state = inverse ? SolutionState.Found : SolutionState.Applied;
+        return report;
     }
 
     /// <summary>Waits, and returns the factors of the last step or solve, whichever was later; factors of 1 if a step wrote nothing.</summary>
@@ -266,12 +317,29 @@ public sealed class RescalingSession : IDisposable
         }
 
         using var use = Enter();
-        _disposed = true;
-        _stepper.Dispose();
-        _tensors.Dispose();
-        if (_ownsBackend)
+        try
         {
-            _backend.Dispose();
+            // Waits for work in the caller's memory; during a capture this throws, and the session can be disposed of later.
+            _stepper.Release();
+            _backend.UseWorkspace(0, 0);
+        }
+        catch (Exception) when (_ownsBackend)
+        {
+            // The backend's own disposal decides.
+        }
+
+        _disposed = true;
+        try
+        {
+            _stepper.Dispose();
+        }
+        finally
+        {
+            _tensors.Dispose();
+            if (_ownsBackend)
+            {
+                _backend.Dispose();
+            }
         }
     }
 
@@ -293,7 +361,28 @@ public sealed class RescalingSession : IDisposable
     private Use Enter()
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
-        return Interlocked.CompareExchange(ref _busy, 1, 0) == 0 ? new Use(this) : throw new SessionBusyException();
+        if (Interlocked.CompareExchange(ref _busy, 1, 0) != 0)
+        {
+            throw new SessionBusyException();
+        }
+
+        // Disposal may have ended between the two looks.
+        var use = new Use(this);
+        if (_disposed)
+        {
+            use.Dispose();
+            throw new ObjectDisposedException(nameof(RescalingSession));
+        }
+
+        return use;
+    }
+
+    // What the factors of the last solve are worth to the weights as they are.
+    private enum SolutionState
+    {
+        Stale,
+        Found,
+        Applied,
     }
 
     private readonly struct Use(RescalingSession session) : IDisposable

@@ -41,6 +41,9 @@ public sealed class NetworkTensors : IDisposable
     /// <summary>Tensors that move with the weights and biases, in the order of the weights, then of kind and slot.</summary>
     public IReadOnlyList<Companion> Companions => _companions;
 
+    /// <summary>Where the tensors are that were bound as views; null if there are none, and nobody said.</summary>
+    public TensorDevice? Device { get; private set; }
+
     /// <summary>Grows with every change of what is bound, so that users of the binding see that it changed.</summary>
     public int Version { get; private set; }
 
@@ -89,6 +92,8 @@ public sealed class NetworkTensors : IDisposable
                 $"Tensor '{weight}' has strides [{string.Join(", ", tensor.StridesOf(weight))}], which differ from those it was declared with.");
         }
 
+        RequireSameDevice(weight, tensor.Device);
+        Device = tensor.Device;
         return Bind(weight, new TensorMemory(
             tensor.Address - (nint)(target.Layout.Offset * target.ElementType.ByteSize()), target.Layout.RequiredElements, tensor.ElementType));
     }
@@ -104,6 +109,8 @@ public sealed class NetworkTensors : IDisposable
         _ = Companion.PowerOf(kind);
         var target = Target(weight);
         var layout = Layout(target, $"{weight} ({kind}, slot {slot})", tensor, tensor.ElementType);
+        RequireSameDevice(weight, tensor.Device);
+        Device = tensor.Device;
         return Place(new Companion(
             target, kind, slot, new TensorMemory(tensor.Address, layout.RequiredElements, tensor.ElementType), layout));
     }
@@ -204,7 +211,30 @@ public sealed class NetworkTensors : IDisposable
         _pins.Clear();
         _companions.Clear();
         Array.Clear(_bound);
+        Device = null;
         Version++;
+    }
+
+    /// <summary>Refuses tensors that are said to be on another device.</summary>
+    /// <exception cref="TensorException">They are.</exception>
+    public void RequireOn(TensorDevice device)
+    {
+        if (Device is { } there && there != device)
+        {
+            throw new TensorException(TensorError.WrongDevice, $"The tensors are on {there}, the work is done on {device}.");
+        }
+    }
+
+    /// <summary>Refuses tensors that share elements, of which each would be rescaled by the other's factors, too. Interleaved views are allowed.</summary>
+    /// <exception cref="TensorException">Two tensors that are bound share memory.</exception>
+    public void RequireNoOverlap() => TensorOverlap.Refuse(this);
+
+    private void RequireSameDevice(string name, TensorDevice device)
+    {
+        if (Device is { } others && others != device)
+        {
+            throw new TensorException(TensorError.WrongDevice, $"Tensor '{name}' is on {device}, others that are bound are on {others}.");
+        }
     }
 
     private Weight Target(string weight) => Network.Find(weight)

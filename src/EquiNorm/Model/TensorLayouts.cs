@@ -3,12 +3,20 @@ namespace EquiNorm.Model;
 /// <summary>From a framework's shape and strides to the view [groups, outputs, inputs, kernel positions] of a weight.</summary>
 internal static class TensorLayouts
 {
+    // Times an extent it stays within 64 bits.
+    private const long LongestStride = 1L << 31 << 20;
+
     public static WeightLayout Of(WeightLayout declared, string name, TensorView tensor)
     {
         var strides = tensor.StridesOf(name);
-        if (strides.Any(s => s < 0))
+        for (var d = 0; d < strides.Length; d++)
         {
-            throw Wrong(declared, name, $"negative strides [{string.Join(", ", strides)}]");
+            // Where there is one position, nobody steps.
+            strides[d] = tensor.Shape[d] <= 1 ? 0 : strides[d];
+            if (strides[d] is < 0 or > LongestStride)
+            {
+                throw Wrong(declared, name, $"strides [{string.Join(", ", strides)}]");
+            }
         }
 
         var axes = Axes(declared, tensor.Shape, strides) ?? throw Wrong(declared, name, $"[{string.Join(", ", tensor.Shape)}]");
@@ -94,7 +102,7 @@ internal static class TensorLayouts
                 continue;
             }
 
-            if (shape[n] < 0 || extents > int.MaxValue)
+            if (shape[n] < 0 || (shape[n] > 0 && extents > int.MaxValue / shape[n]))
             {
                 return (-1, 1);
             }

@@ -41,6 +41,7 @@ public static class RescalingSolver
             throw new ArgumentException("The factors to start from belong to another network.", nameof(start));
         }
 
+        tensors.RequireOn(backend?.Device ?? TensorDevice.Cpu);
         options ??= RescalingOptions.Default;
         using var owned = backend is null ? CreateDefaultBackend() : null;
         backend ??= owned!;
@@ -74,6 +75,7 @@ public static class RescalingSolver
             throw new ArgumentException("The tensors are bound to a network with other weights than the factors'.", nameof(tensors));
         }
 
+        tensors.RequireOn(backend?.Device ?? TensorDevice.Cpu);
         using var owned = backend is null ? CreateDefaultBackend() : null;
         backend ??= owned!;
         return backend.Apply(scalings, tensors);
@@ -92,16 +94,15 @@ public static class RescalingSolver
             return nonFinite;
         }
 
-        // A channel that has died since then keeps factor 1, not the one that it had.
-        var moved = false;
-        foreach (var frozen in Liveness.FreezeDeadChannels(state))
+        // A channel that has died since then keeps factor 1, not the one that it had. The search froze it: the run that follows freezes again,
+        // and must find sums in which nothing is frozen yet.
+        var frozen = Liveness.FreezeDeadChannels(state);
+        foreach (var dead in frozen)
         {
-            ref var factor = ref factors[frozen.Group.FirstChannel + frozen.Channel];
-            moved |= factor != 0;
-            factor = 0;
+            factors[dead.Group.FirstChannel + dead.Channel] = 0;
         }
 
-        return moved ? state.Load(factors, EnergyUse.Keep) : nonFinite;
+        return frozen.Count > 0 ? state.Load(factors, EnergyUse.Keep) : nonFinite;
     }
 
     private static RescalingResult Refuse(Weight weight, (int Output, int Input, int Kernel, double Value)? place)

@@ -66,6 +66,9 @@ public sealed class RescalingStepper : IStepper
             return;
         }
 
+        _version = -1;
+        _tensors.RequireOn(_backend.Device);
+        _tensors.RequireNoOverlap();
         if (_state is null || !_state.Rebind(_tensors))
         {
             _state?.Dispose();
@@ -90,18 +93,21 @@ public sealed class RescalingStepper : IStepper
     }
 
     /// <summary>Rescales everything that is bound.</summary>
-    /// <exception cref="NetworkException">A weight is not bound, or holds a NaN or an infinity; nothing was written.</exception>
+    /// <exception cref="NetworkException">
+    /// A weight is not bound or holds a NaN or an infinity, two tensors overlap, or a factor leaves the range of float64; nothing was written.
+    /// </exception>
     public StepReport Step()
     {
+        _report = default;
+        Array.Clear(_factors);
         Prepare();
         var state = _state!;
         var several = _options.Sweeps > 1;
-        Array.Clear(_factors);
         var nonFinite = state.Load(_factors, several ? EnergyUse.Keep : EnergyUse.Once);
         if (nonFinite >= 0)
         {
-            _report = new StepReport(StepOutcome.NonFinite, double.NaN, double.NaN, 0, default);
             var weight = _plan.Weights[nonFinite].Weight;
+            _report = new StepReport(StepOutcome.NonFinite, double.NaN, double.NaN, 0, default) { NonFinite = weight };
             var element = NonFiniteElement.Of(weight, state.FindNonFinite(nonFinite));
             throw new TensorException(TensorError.NonFinite, SolveAdvice.ForNonFinite(weight, element));
         }
@@ -124,6 +130,13 @@ public sealed class RescalingStepper : IStepper
         }
 
         state.ReadLogFactors(_factors);
+        if (FactorRange.Beyond(_tensors, _factors) is { } steep)
+        {
+            Array.Clear(_factors);
+            _report = new StepReport(StepOutcome.OutOfRange, before, residual, frozen, default);
+            throw FactorRange.Refusal(steep);
+        }
+
         _report = new StepReport(StepOutcome.Applied, before, residual, frozen, _scaler!.Apply(_factors));
         return _report;
     }

@@ -203,10 +203,11 @@ internal sealed class CudaQueueTests : FakeCudaFixture
         queue.Dispose();
         Action[] calls =
         [
-            () => queue.Allocate(1), () => queue.Free(memory), () => queue.Upload(new byte[1], 0), () => queue.Download(0, new byte[1]),
+            () => queue.Allocate(1), () => queue.Upload(new byte[1], 0), () => queue.Download(0, new byte[1]),
             () => queue.Clear(0, 1), () => queue.Launch(First, 1, 1, 0), queue.Synchronize, () => queue.Prepare([First]),
             () => queue.Record(), () => queue.Elapsed(mark, mark), () => queue.Capture(() => { }), graph.Launch, () => queue.RequireReachable(0),
         ];
+        Assert.DoesNotThrow(() => queue.Free(memory), "it was given back with everything else");
         Assert.Multiple(() =>
         {
             foreach (var call in calls)

@@ -167,6 +167,7 @@ public sealed class GpuStepperTests
         using var stepper = new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue);
         stepper.Step();
         Assert.That(stepper.ReadReport().Outcome, Is.EqualTo(StepOutcome.NonFinite));
+        Assert.That(stepper.ReadReport().NonFinite, Is.SameAs(network.Network.Weight(network.Tensors[0].Name)));
         device.Download();
         Assert.That(network.Tensors.Select(t => t.ToArray()).ToArray(), Is.EqualTo(before));
 

@@ -178,6 +178,66 @@ public class SessionTests
     }
 
     [Test]
+    public void Interleaved_tensors_of_the_host_do_not_undo_each_other([Values(0, 1)] int misaligned)
+    {
+        // The two halves of each row are weights of their own, and every other number is nobody's.
+        var half = new WeightLayout { Groups = 1, OutputsPerGroup = 3, InputsPerGroup = 2, Kernel = 1, GroupStride = 0, OutputStride = 8, InputStride = 2, KernelStride = 1 };
+        var builder = new NetworkBuilder();
+        var input = builder.Input("x", 2);
+        var parts = builder.Concat(builder.Weight(new("left", ElementType.Float32, half), input), builder.Weight(new("right", ElementType.Float32, half with { Offset = 4 }), input));
+        builder.Output(builder.Weight(new("last", ElementType.Float32, WeightLayout.Dense(2, 6)), parts));
+        var network = builder.Build();
+        var results = new List<byte[]>();
+        foreach (var onGpu in (bool[])[false, true])
+        {
+            using var memory = new AlignedBytes(4 * 64);
+            var bytes = new byte[4 * 64];
+            new Random(TestSeeds.Of("interleaved", 0)).NextBytes(bytes);
+            for (var n = 3; n < bytes.Length; n += 4)
+            {
+                bytes[n] = 0x3F;
+            }
+
+            System.Runtime.InteropServices.Marshal.Copy(bytes, 0, memory.Address + misaligned, bytes.Length - misaligned);
+            var start = memory.Address + misaligned;
+            using var tensors = new NetworkTensors(network)
+                .Bind("left", new TensorMemory(start, 24, ElementType.Float32))
+                .Bind("right", new TensorMemory(start, 24, ElementType.Float32))
+                .Bind("last", new TensorMemory(start + 4 * 24, 12, ElementType.Float32));
+            using var queue = new MachineQueue();
+            using var gpu = new GpuBackend(queue);
+            if (onGpu && misaligned != 0)
+            {
+                // Copies keep what lies between them where it is, and with it the alignment.
+                Assert.That(() => RescalingSolver.Apply(Random(network), tensors, gpu), Throws.TypeOf<TensorException>());
+                return;
+            }
+
+            RescalingSolver.Apply(Random(network), tensors, onGpu ? gpu : null);
+            System.Runtime.InteropServices.Marshal.Copy(memory.Address, bytes, 0, bytes.Length);
+            results.Add(bytes);
+        }
+
+        Assert.That(results[1], Is.EqualTo(results[0]), TestSeeds.Repeat);
+    }
+
+    private static Scalings Random(Network network)
+    {
+        var random = new Random(TestSeeds.Of("factors", 0));
+        var factors = new double[network.ChannelCount];
+        foreach (var group in network.Groups.Where(g => !g.IsPinned))
+        {
+            for (var c = 0; c < group.Count; c++)
+            {
+                // Powers of two: no rounding tells the two devices apart.
+                factors[group.FirstChannel + c] = random.Next(-3, 4) * Math.Log(2);
+            }
+        }
+
+        return new Scalings(network, factors);
+    }
+
+    [Test]
     public void Tensors_of_the_host_are_refused()
     {
         var network = RandomNetworks.Chain(1, [3, 4, 2], Plain);

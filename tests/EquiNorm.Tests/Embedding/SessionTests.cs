@@ -248,6 +248,134 @@ public class SessionTests
     }
 
     [Test]
+    public void Factors_are_applied_once_to_the_weights_that_they_were_found_for()
+    {
+        var (problem, a, b) = TwoLayers();
+        using var session = new RescalingSession(problem);
+        session.Bind("a", a);
+        session.Bind("b", b);
+        session.Solve();
+        session.Apply();
+        Assert.That(() => session.Apply(), Throws.InvalidOperationException, "a second time");
+        session.Apply(inverse: true);
+        Assert.That(() => session.Apply(inverse: true), Throws.InvalidOperationException);
+        session.Apply();
+        session.Step();
+        Assert.That(() => session.Apply(inverse: true), Throws.InvalidOperationException, "rescaled again since");
+        session.Solve();
+        session.Step();
+        Assert.That(() => session.Apply(), Throws.InvalidOperationException, "rescaled since");
+        session.Solve();
+        session.Unbind("b");
+        Assert.That(Error(() => session.Apply()), Is.EqualTo(TensorError.NotBound), "half a network");
+    }
+
+    // The second solve starts where dead channels were found by the first; in this network one more is fed only by a dead one.
+    [Test]
+    public void A_warm_solve_of_a_network_with_dead_channels_is_the_cold_one()
+    {
+        var builder = new NetworkBuilder();
+        var first = builder.Weight(new("a", ElementType.Float64, WeightLayout.Dense(2, 1)), builder.Input("x", 1));
+        var second = builder.Weight(new("b", ElementType.Float64, WeightLayout.Dense(3, 2)), first);
+        builder.Output(builder.Weight(new("c", ElementType.Float64, WeightLayout.Dense(1, 3)), second));
+        double[] a = [0, 2], b = [3, 0, 0, 5, 0, 7], c = [4, 1, 0];
+        using var session = new RescalingSession(new RescalingProblem(builder.Build()));
+        session.Bind("a", a);
+        session.Bind("b", b);
+        session.Bind("c", c);
+        var cold = session.Solve();
+        var warm = session.Solve();
+        Assert.That((warm.Status, warm.Frozen.Count), Is.EqualTo((cold.Status, cold.Frozen.Count)));
+        Assert.That(warm.Objective, Is.EqualTo(cold.Objective).Within(1e-7 * cold.Objective));
+    }
+
+    [Test]
+    public void Factors_beyond_float64_are_refused_and_nothing_is_written()
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("steep", 0), [.. Enumerable.Repeat(4, 100)], Plain with { ElementTypes = [ElementType.Float32], Strided = 0, Bias = 0 });
+        var before = network.Tensors.Select(t => t.ToArray()).ToArray();
+        using var session = new RescalingSession(new RescalingProblem(network.Network) { Penalty = WeightPenalty.Depth(1e300) });
+        using var pins = network.Bind();
+        Bind(session, network.Network, pins);
+        Assert.That(Error(() => session.Step()), Is.EqualTo(TensorError.OutOfRange));
+        Assert.That(session.ReadReport().Outcome, Is.EqualTo(StepOutcome.OutOfRange));
+        Assert.That(session.ReadScalings().LogFactors.ToArray(), Is.All.Zero);
+        Assert.That(network.Tensors.Select(t => t.ToArray()).ToArray(), Is.EqualTo(before));
+    }
+
+    [Test]
+    public void Second_moments_are_refused_before_their_factors_overflow()
+    {
+        var (problem, a, b) = TwoLayers();
+        using var session = new RescalingSession(problem with { Penalty = WeightPenalty.ByName(new Dictionary<string, double> { ["a"] = 1e-300, ["b"] = 1e300 }), Norm = 0.5 });
+        session.Bind("a", a);
+        session.Bind("b", b);
+        session.BindCompanion("a", CompanionKind.SecondMoment, new float[12]);
+        Assert.That(Error(() => session.Step()), Is.EqualTo(TensorError.OutOfRange));
+    }
+
+    [Test]
+    public void Tensors_that_share_memory_are_refused_and_interleaved_ones_are_not()
+    {
+        var builder = new NetworkBuilder();
+        var input = builder.Input("x", 2);
+        var left = builder.Weight(new("left", ElementType.Float32, new() { Groups = 1, OutputsPerGroup = 3, InputsPerGroup = 2, Kernel = 1, GroupStride = 0, OutputStride = 4, InputStride = 1, KernelStride = 1 }), input);
+        var right = builder.Weight(new("right", ElementType.Float32, new() { Groups = 1, OutputsPerGroup = 3, InputsPerGroup = 2, Kernel = 1, GroupStride = 0, OutputStride = 4, InputStride = 1, KernelStride = 1 }), input);
+        builder.Output(builder.Weight(new("last", ElementType.Float32, WeightLayout.Dense(1, 6)), builder.Concat(left, right)));
+        using var session = new RescalingSession(new RescalingProblem(builder.Build()));
+        using var memory = new AlignedBytes(4 * 12);
+        memory.Fill(0x3F);
+        float[] last = [1, 2, 3, 4, 5, 6];
+        session.Bind("last", last);
+        session.Bind("left", View(0));
+        session.Bind("right", View(0));
+        Assert.That(Error(() => session.Step()), Is.EqualTo(TensorError.WrongShape), "twice the same");
+        session.Bind("right", View(2));
+        Assert.That(session.Step(), Is.True, "two halves of each row");
+        session.BindCompanion("last", CompanionKind.Copy, new Memory<float>(last));
+        Assert.That(Error(() => session.Step()), Is.EqualTo(TensorError.WrongShape), "its own copy");
+
+        TensorView View(int column) => new(memory.Address + 4 * column, ElementType.Float32, 3, 2) { Strides = [4, 1] };
+    }
+
+    [Test]
+    public void Reports_are_those_of_the_last_call()
+    {
+        var (problem, a, b) = TwoLayers();
+        using var session = new RescalingSession(problem);
+        Assert.That(session.ReadReport().Outcome, Is.EqualTo(StepOutcome.None), "no step yet");
+        session.Bind("a", a);
+        session.Bind("b", b);
+        session.Step();
+        Assert.That(session.ReadReport().Outcome, Is.EqualTo(StepOutcome.Applied));
+        session.Unbind("b");
+        Assert.That(Error(() => session.Step()), Is.EqualTo(TensorError.NotBound));
+        Assert.That(session.ReadReport().Outcome, Is.EqualTo(StepOutcome.None), "a step that could not begin");
+        Assert.That(session.ReadScalings().LogFactors.ToArray(), Is.All.Zero);
+    }
+
+    [Test]
+    public void Sessions_are_independent_of_each_other()
+    {
+        var results = new float[8][];
+        Parallel.For(0, results.Length, n =>
+        {
+            var (problem, a, b) = TwoLayers();
+            using var session = new RescalingSession(problem);
+            session.Bind("a", a);
+            session.Bind("b", b);
+            for (var step = 0; step < 200; step++)
+            {
+                session.Step();
+                a[step % a.Length] += 0.5f;
+            }
+
+            results[n] = a;
+        });
+        Assert.That(results, Is.All.EqualTo(results[0]));
+    }
+
+    [Test]
     public void A_network_with_an_output_scale_is_refused()
     {
         var builder = new NetworkBuilder();
@@ -296,7 +424,8 @@ public class SessionTests
                 continue;
             }
 
-            Assert.Ignore("a view with gaps between groups has no framework's shape");
+            // A view with gaps between groups has a shape of its own.
+            Assert.Inconclusive($"'{weight.Name}' has gaps between its groups");
         }
     }
 

@@ -60,6 +60,7 @@ internal sealed unsafe class Arena(PageCache cache) : IDisposable
 
     private void* Page(long bytes)
     {
+        bytes = checked((bytes + Alignment - 1) / Alignment * Alignment);
         var page = (void*)cache.Take(bytes);
         _pages.Add(((nint)page, bytes));
         Bytes += bytes;
