@@ -27,4 +27,11 @@ internal static unsafe class Prefetch
             Sse.Prefetch0(address);
         }
     }
+
+    /// <summary>
+    /// <see cref="PagesAhead"/> for a loop over pieces of rows: where the pieces have gaps, as far in a later row.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static long Ahead(long rowBytes, long pieceBytes) =>
+        rowBytes == pieceBytes ? PagesAhead : ((PagesAhead / Math.Max(1, pieceBytes)) + 1) * rowBytes;
 }
