@@ -29,9 +29,15 @@ internal static unsafe class Prefetch
     }
 
     /// <summary>
-    /// <see cref="PagesAhead"/> for a loop over pieces of rows: where the pieces have gaps, as far in a later row.
+    /// How far ahead a loop asks that walks pieces of rows, one below the other: the same piece of a later row, or of few rows the next
+    /// piece of the same one. What lies behind the last row is another thread's: asking for it would read memory in vain.
     /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static long Ahead(long rowBytes, long pieceBytes) =>
-        rowBytes == pieceBytes ? PagesAhead : ((PagesAhead / Math.Max(1, pieceBytes)) + 1) * rowBytes;
+    public static long Ahead(long rowBytes, long pieceBytes, int rows)
+    {
+        var rowsAhead = (PagesAhead / Math.Max(1, pieceBytes)) + 1;
+        return rowBytes == pieceBytes ? PagesAhead : rowsAhead * LeastRowsPerRowAhead > rows ? pieceBytes : rowsAhead * rowBytes;
+    }
+
+    // At most one row of nine is asked for in vain.
+    private const int LeastRowsPerRowAhead = 9;
 }

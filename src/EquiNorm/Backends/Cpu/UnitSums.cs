@@ -124,7 +124,7 @@ internal static unsafe class UnitLoops<TLanes, TVector, TElement, TPower>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* data, long rowBytes, int rows, int columns, double* outer, double* inner)
     {
-        var ahead = Prefetch.Ahead(rowBytes, (long)columns * TElement.Bytes);
+        var ahead = Prefetch.Ahead(rowBytes, (long)columns * TElement.Bytes, rows);
         for (var row = 0; row < rows; row++, data += rowBytes)
         {
             outer[row] += Row(data, columns, inner, ahead);
