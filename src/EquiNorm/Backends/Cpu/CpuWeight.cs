@@ -38,7 +38,7 @@ internal sealed unsafe class CpuWeight
         }
 
         Scale = planned.Weight.OutputScale.IsEmpty ? null : arena.Allocate(layout.Outputs);
-        BandSums = Whole.Bands > 1 ? arena.AllocateUnset((long)Whole.Bands * Blocks.InnerLength) : null;
+        BandSums = Whole.Bands > 1 ? arena.AllocateUnset((long)Whole.Bands * BandLength) : null;
         StripeSums = Whole.Stripes > 1 ? arena.Allocate((long)Whole.Stripes * Blocks.OuterLength) : null;
         IsSingleBlock = planned.Segments(Axis.Output).Length == 1 && planned.Segments(Axis.Input).Length == 1;
     }
@@ -65,6 +65,12 @@ internal sealed unsafe class CpuWeight
 
     /// <summary>|output scale|^p per output, or null.</summary>
     public double* Scale { get; }
+
+    /// <summary>
+    /// From band to band of the partial column sums: bands that meet in a cache line, or in the pair that is fetched together, would
+    /// take it from each other with every row.
+    /// </summary>
+    public long BandLength => (Blocks.InnerLength + 15L) / 16 * 16;
 
     /// <summary>Partial column sums, one vector per row band.</summary>
     public double* BandSums { get; }
@@ -118,7 +124,7 @@ internal sealed unsafe class CpuWeight
 
     public double* AllocateProbe(Axis axis, int segment, Arena arena)
     {
-        BandSums2 = BandSums2 is null && BandSums is not null ? arena.Allocate((long)Whole.Bands * Blocks.InnerLength) : BandSums2;
+        BandSums2 = BandSums2 is null && BandSums is not null ? arena.Allocate((long)Whole.Bands * BandLength) : BandSums2;
         StripeSums2 = StripeSums2 is null && StripeSums is not null ? arena.Allocate((long)Whole.Stripes * Blocks.OuterLength) : StripeSums2;
         return _probes[(int)axis][segment] is not null
             ? _probes[(int)axis][segment]

@@ -27,4 +27,17 @@ internal static unsafe class Prefetch
             Sse.Prefetch0(address);
         }
     }
+
+    /// <summary>
+    /// How far ahead a loop asks that walks pieces of rows, one below the other: the same piece of a later row, or of few rows the next
+    /// piece of the same one. What lies behind the last row is another thread's: asking for it would read memory in vain.
+    /// </summary>
+    public static long Ahead(long rowBytes, long pieceBytes, int rows)
+    {
+        var rowsAhead = (PagesAhead / Math.Max(1, pieceBytes)) + 1;
+        return rowBytes == pieceBytes ? PagesAhead : rowsAhead * LeastRowsPerRowAhead > rows ? pieceBytes : rowsAhead * rowBytes;
+    }
+
+    // At most one row of nine is asked for in vain.
+    private const int LeastRowsPerRowAhead = 9;
 }

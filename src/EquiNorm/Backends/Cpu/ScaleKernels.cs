@@ -105,8 +105,10 @@ internal static unsafe class ScaleKernels
         {
             int channels = ChunkElements / Source.Kernel;
 
-            // Whole blocks of four vectors, so that only the end of a row has a tail.
-            channels -= channels > 32 ? channels % 32 : 0;
+            // Chunks of equal size, but of whole blocks of four vectors, so that only the end of a row has a tail.
+            int chunks = (Source.Inner + channels - 1) / channels;
+            int even = ((Source.Inner + chunks - 1) / chunks + 31) / 32 * 32;
+            channels = even <= channels ? even : channels - (channels > 32 ? channels % 32 : 0);
             for (int i = 0; i < Source.Inner; i += channels)
             {
                 int count = Math.Min(channels, Source.Inner - i);

@@ -127,8 +127,8 @@ internal sealed unsafe class SumEngine
         var blocks = work.Weight.Blocks;
         if (blocks.Count > 1)
         {
-            Clear(work.Weight.BandSums, (long)work.Weight.Whole.Bands * blocks.InnerLength);
-            Clear(work.Weight.BandSums2, (long)work.Weight.Whole.Bands * blocks.InnerLength);
+            Clear(work.Weight.BandSums, work.Weight.Whole.Bands * work.Weight.BandLength);
+            Clear(work.Weight.BandSums2, work.Weight.Whole.Bands * work.Weight.BandLength);
             Clear(work.Weight.StripeSums, (long)work.Weight.Whole.Stripes * blocks.OuterLength);
             Clear(work.Weight.StripeSums2, (long)work.Weight.Whole.Stripes * blocks.OuterLength);
         }
@@ -210,14 +210,14 @@ internal sealed unsafe class SumEngine
         if (columns.Sums != 0)
         {
             sums.OuterFactor = columns.FactorsAt + (outer - work.Start);
-            sums.InnerSums = work.Grid.Bands == 1 ? columns.SumsAt + inner : work.Weight.BandSums + (long)tile.Band * blocks.InnerLength + inner;
+            sums.InnerSums = work.Grid.Bands == 1 ? columns.SumsAt + inner : work.Weight.BandSums + tile.Band * work.Weight.BandLength + inner;
             new Span<double>(sums.InnerSums, tile.InnerCount).Clear();
         }
 
         if (columns2.Sums != 0)
         {
             sums.OuterFactor2 = columns2.FactorsAt + (outer - work.Start);
-            sums.InnerSums2 = work.Grid.Bands == 1 ? columns2.SumsAt + inner : work.Weight.BandSums2 + (long)tile.Band * blocks.InnerLength + inner;
+            sums.InnerSums2 = work.Grid.Bands == 1 ? columns2.SumsAt + inner : work.Weight.BandSums2 + tile.Band * work.Weight.BandLength + inner;
             new Span<double>(sums.InnerSums2, tile.InnerCount).Clear();
         }
 
@@ -270,19 +270,19 @@ internal sealed unsafe class SumEngine
         var (columns, columns2) = work.ColumnVectors;
         if (work.Grid.Stripes > 1)
         {
-            AddUp(rows, weight.StripeSums, work.Grid.Stripes, weight.Blocks.OuterLength, first, count);
-            AddUp(rows2, weight.StripeSums2, work.Grid.Stripes, weight.Blocks.OuterLength, first, count);
+            AddUp(rows, weight.StripeSums, work.Grid.Stripes, weight.Blocks.OuterLength, weight.Blocks.OuterLength, first, count);
+            AddUp(rows2, weight.StripeSums2, work.Grid.Stripes, weight.Blocks.OuterLength, weight.Blocks.OuterLength, first, count);
         }
 
         if (work.Grid.Bands > 1)
         {
-            AddUp(columns, weight.BandSums, work.Grid.Bands, weight.Blocks.InnerLength, first, count);
-            AddUp(columns2, weight.BandSums2, work.Grid.Bands, weight.Blocks.InnerLength, first, count);
+            AddUp(columns, weight.BandSums, work.Grid.Bands, weight.BandLength, weight.Blocks.InnerLength, first, count);
+            AddUp(columns2, weight.BandSums2, work.Grid.Bands, weight.BandLength, weight.Blocks.InnerLength, first, count);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddUp(SumVectors vectors, double* partials, int parts, int length, int first, int count)
+    private static void AddUp(SumVectors vectors, double* partials, int parts, long stride, int length, int first, int count)
     {
         if (vectors.Sums == 0 || first >= length)
         {
@@ -294,7 +294,7 @@ internal sealed unsafe class SumEngine
         new ReadOnlySpan<double>(partials + first, count).CopyTo(total);
         for (var part = 1; part < parts; part++)
         {
-            var partial = partials + (long)part * length + first;
+            var partial = partials + part * stride + first;
             var i = 0;
             for (; i <= count - System.Numerics.Vector<double>.Count; i += System.Numerics.Vector<double>.Count)
             {

@@ -61,12 +61,14 @@ internal unsafe struct UnitSums : IElementKernel
             return;
         }
 
+        var chunks = (Tile.Inner + ChunkColumns - 1) / ChunkColumns;
+        var columns = ((Tile.Inner + chunks - 1) / chunks + 31) / 32 * 32;
         for (var k = 0; k < Tile.Kernel; k++)
         {
-            for (var j = 0; j < Tile.Inner; j += ChunkColumns)
+            for (var j = 0; j < Tile.Inner; j += columns)
             {
                 UnitLoops<TLanes, TVector, TElement, TPower>.Run(
-                    Tile.At(0, j, k), Tile.RowBytes, Tile.Outer, Math.Min(ChunkColumns, Tile.Inner - j), OuterSums, InnerSums + j);
+                    Tile.At(0, j, k), Tile.RowBytes, Tile.Outer, Math.Min(columns, Tile.Inner - j), OuterSums, InnerSums + j);
             }
         }
     }
@@ -122,22 +124,23 @@ internal static unsafe class UnitLoops<TLanes, TVector, TElement, TPower>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Run(byte* data, long rowBytes, int rows, int columns, double* outer, double* inner)
     {
+        var ahead = Prefetch.Ahead(rowBytes, (long)columns * TElement.Bytes, rows);
         for (var row = 0; row < rows; row++, data += rowBytes)
         {
-            outer[row] += Row(data, columns, inner);
+            outer[row] += Row(data, columns, inner, ahead);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static double Row(byte* row, int columns, double* inner)
+    private static double Row(byte* row, int columns, double* inner, long ahead)
     {
         TVector s0 = TLanes.Create(0), s1 = s0, s2 = s0, s3 = s0;
         var step = TLanes.Count * TElement.Bytes;
         var end = row + ((long)columns * TElement.Bytes);
         for (; row <= end - (4 * step); row += 4 * step, inner += 4 * TLanes.Count)
         {
-            Prefetch.Line(row + Prefetch.PagesAhead);
-            Prefetch.Line(row + Prefetch.PagesAhead + (2 * step));
+            Prefetch.Line(row + ahead);
+            Prefetch.Line(row + ahead + (2 * step));
             AddTo(ref s0, row, inner);
             AddTo(ref s1, row + step, inner + TLanes.Count);
             AddTo(ref s2, row + (2 * step), inner + (2 * TLanes.Count));

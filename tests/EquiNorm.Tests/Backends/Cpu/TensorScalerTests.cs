@@ -36,7 +36,7 @@ public sealed unsafe class TensorScalerTests
         {
             foreach (var channel in map.ToChannels(bound.Tensors.Network.Groups))
             {
-                factors[channel] += 600;
+                factors[channel] += 800;
             }
         }
 
