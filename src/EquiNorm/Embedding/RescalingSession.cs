@@ -13,7 +13,8 @@ namespace EquiNorm.Embedding;
 /// <para>
 /// Tensors stay the caller's. They are read and written only within <see cref="Step"/>, <see cref="Solve"/> and <see cref="Apply"/> (on a
 /// GPU: by work put on the stream by then) and may be bound anew between calls, which makes no new plan. When a call throws, nothing
-/// was written; a GPU finds what is wrong with elements while it works, writes nothing either, and tells in <see cref="ReadReport"/>.
+/// was written (a driver that fails half-way excepted); a GPU finds what is wrong with elements while it works, writes nothing either, and tells in
+/// <see cref="ReadReport"/>.
 /// </para>
 /// <para>
 /// A session serves one caller at a time, from whichever thread: a call while another is under way throws
