@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using EquiNorm.Model;
 
@@ -12,6 +13,12 @@ internal static class FactorRange
     /// <summary>The first weight whose factor, or that of what moves with it, leaves the range; null if there is none.</summary>
     public static Weight? Beyond(NetworkTensors tensors, ReadOnlySpan<double> logFactors)
     {
+        // As a rule no pair of channels is anywhere near: one pass over the channels instead of one over every weight's.
+        if (Largest(logFactors) <= LargestLogFactor / 4)
+        {
+            return null;
+        }
+
         var network = tensors.Network;
         for (var w = 0; w < network.Weights.Count; w++)
         {
@@ -38,6 +45,31 @@ internal static class FactorRange
     public static TensorException Refusal(Weight weight) => new(
         TensorError.OutOfRange,
         $"Weight '{weight.Name}': its factors, or their powers for what moves with it, leave the range of float64. Nothing was changed; solve once instead, or choose a milder penalty.");
+
+    // The largest magnitude; NaN if there is one.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static double Largest(ReadOnlySpan<double> numbers)
+    {
+        var largest = Vector<double>.Zero;
+        var n = 0;
+        for (; n <= numbers.Length - Vector<double>.Count; n += Vector<double>.Count)
+        {
+            largest = Vector.Max(largest, Vector.Abs(new Vector<double>(numbers[n..])));
+        }
+
+        var result = 0.0;
+        for (var lane = 0; lane < Vector<double>.Count; lane++)
+        {
+            result = Math.Max(result, largest[lane]);
+        }
+
+        for (; n < numbers.Length; n++)
+        {
+            result = Math.Max(result, Math.Abs(numbers[n]));
+        }
+
+        return result;
+    }
 
     // The largest |u_out - u_in| that can be.
     private static double Spread(Network network, Weight weight, ReadOnlySpan<double> logFactors)
