@@ -157,8 +157,8 @@ EN_API en_status en_session_report(en_session* session, en_step_report* report);
  * tensor; en_session_apply does. */
 EN_API en_status en_session_solve(
     en_session* session, void* stream, double tolerance, int32_t max_sweeps, int32_t warm, en_solve_result* result);
-/* Multiplies everything that is bound by the factors of the last solve (inverse: takes them back). Solve again before the next apply.
- * EN_INVALID_ARGUMENT if no solve has found factors. */
+/* Multiplies everything that is bound by the factors of the last solve, once (inverse: takes the apply just before back).
+ * EN_INVALID_ARGUMENT if no solve has found factors, or the weights were rescaled since. */
 EN_API en_status en_session_apply(en_session* session, void* stream, int32_t inverse, en_step_report* report);
 
 /* Natural logarithms of the factors that the last step or solve found, for one axis of a weight: outputs (0) or inputs (1).

@@ -36,6 +36,32 @@ public sealed class DeterminismTests
         }
     }
 
+    // A step has passes of its own. A million energies: every thread gets work.
+    [Test]
+    public void Threads_do_not_change_a_bit_of_a_step()
+    {
+        var options = new SketchOptions { ElementTypes = [ElementType.Float32], Strided = 0, OutputScale = 0 };
+        var network = RandomNetworks.Chain(TestSeeds.Of("threads of a step", 0), [700, 900, 600, 31, 5], options);
+        var expected = Run(1);
+        foreach (var threads in (int[])[2, 3, 5])
+        {
+            var (factors, elements) = Run(threads);
+            Assert.That(factors.SequenceEqual(expected.Factors), Is.True, $"{threads} threads, {TestSeeds.Repeat}");
+            Assert.That(elements.SequenceEqual(expected.Elements), Is.True, $"{threads} threads, {TestSeeds.Repeat}");
+        }
+
+        (double[] Factors, double[] Elements) Run(int threads)
+        {
+            var copy = network.Clone();
+            using var tensors = copy.Bind();
+            using var backend = new CpuBackend(threads);
+            using var stepper = new RescalingStepper(new RescalingProblem(copy.Network), tensors, backend);
+            stepper.Step();
+            stepper.Step();
+            return (stepper.ReadScalings().LogFactors.ToArray(), [.. copy.Tensors.SelectMany(t => t.ToArray())]);
+        }
+    }
+
     // Large enough that work is split, small enough to be quick.
     private static IEnumerable<TestNetwork> Networks()
     {
