@@ -28,6 +28,9 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
     /// <summary>Inferred or recorded shapes of the outputs.</summary>
     public IReadOnlyList<Extent[]?> OutputShapes { get; } = outputShapes;
 
+    /// <summary>The same node with other values in the places of its inputs.</summary>
+    public NodeContext With(GraphValue?[] values) => new(Analysis, Node, values, [.. OutputShapes]);
+
     /// <summary>The input, or null if it is left out.</summary>
     public GraphValue? Input(int index) => index < Inputs.Count ? Inputs[index] : null;
 
@@ -83,7 +86,7 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
             var before = new HashSet<ChannelAxis>(ReferenceEqualityComparer.Instance);
             foreach (var input in Inputs)
             {
-                if ((input is ChannelValue channels ? channels.Axis : (input as PlainValue)?.Flow) is { } axis)
+                if ((input is ScaledValue channels ? channels.Axis : (input as PlainValue)?.Flow) is { } axis)
                 {
                     before.Add(axis);
                 }

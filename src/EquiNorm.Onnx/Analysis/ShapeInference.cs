@@ -35,6 +35,7 @@ internal static class ShapeInference
             : op switch
             {
                 "Conv" => WindowShapes.Conv(node, x, extents),
+                "ConvTranspose" => WindowShapes.ConvTranspose(node, x, extents),
                 "MaxPool" or "AveragePool" or "LpPool" => WindowShapes.Pool(node, x, extents),
                 "GlobalAveragePool" or "GlobalMaxPool" or "GlobalLpPool" => x is { Length: >= 2 } ? [x[0], x[1], .. Enumerable.Repeat<Extent>(1, x.Length - 2)] : null,
                 "Gemm" => Gemm(node, x),

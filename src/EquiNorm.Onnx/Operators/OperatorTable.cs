@@ -59,10 +59,10 @@ internal static class OperatorTable
             return "not positively homogeneous, or not known";
         }
 
-        bool idle = row.Kind is not (OperatorKind.Linear or OperatorKind.Affine) && !node.Inputs.Any(i => i is ChannelValue);
+        bool idle = row.Kind is not (OperatorKind.Linear or OperatorKind.Affine) && !node.Inputs.Any(i => i is ScaledValue);
         if (!idle && row.Kind != OperatorKind.ShapeOnly)
         {
-            return row.Rule(node);
+            return node.Inputs.Any(i => i is SplitValue) ? SplitRules.Apply(node, row.Rule) : row.Rule(node);
         }
 
         // Nothing with a factor comes in, so nothing with a factor goes out.
@@ -107,7 +107,9 @@ internal static class OperatorTable
         .. Row(OperatorKind.Ranges, RangeRules.Split, "Split"),
         .. Row(OperatorKind.Ranges, RangeRules.Slice, "Slice"),
         .. Row(OperatorKind.Ranges, RangeRules.Gather, "Gather"),
-        .. Row(OperatorKind.Linear, LinearRules.Convolution, "Conv"),
+        .. Row(OperatorKind.Ranges, BlockRules.DepthToSpace, "DepthToSpace"),
+        .. Row(OperatorKind.Ranges, BlockRules.SpaceToDepth, "SpaceToDepth"),
+        .. Row(OperatorKind.Linear, LinearRules.Convolution, "Conv", "ConvTranspose"),
         .. Row(OperatorKind.Linear, LinearRules.Gemm, "Gemm"),
         .. Row(OperatorKind.Linear, LinearRules.MatMul, "MatMul"),
         .. Row(OperatorKind.ShapeOnly, _ => null, "Shape", "Size"),

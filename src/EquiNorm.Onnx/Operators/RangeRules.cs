@@ -7,7 +7,7 @@ namespace EquiNorm.Onnx.Operators;
 internal static class RangeRules
 {
     // More positions than this in a flattened axis would make a map of single features larger than any weight behind it.
-    private const int MaximumFeatures = 1 << 22;
+    internal const int MaximumFeatures = 1 << 22;
 
     /// <summary>Concat.</summary>
     public static string? Concat(NodeContext node)
