@@ -99,7 +99,8 @@ def prepare(network, shape):
 def export(network, image, path):
     # PRESERVE keeps the normalisations in the graph: folding them is part of what is checked.
     torch.onnx.export(network, image, path, opset_version=13, training=torch.onnx.TrainingMode.PRESERVE,
-                      do_constant_folding=False, input_names=["image"], output_names=["scores"])
+                      do_constant_folding=True,
+                      input_names=["image"], output_names=["scores"])
 
 
 def run_opencv(path, image):

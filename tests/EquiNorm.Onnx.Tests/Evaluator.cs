@@ -61,6 +61,9 @@ internal static class Evaluator
                 int axis = (int)node.Int("axis", 0);
                 int parts = node.Node.Header.Output.Count, size = x.Dims[axis] / parts;
                 return [.. Enumerable.Range(0, parts).Select(p => Slice(x, axis, p * size, size))];
+            case "Slice":
+                int at = (int)a[3]!.Data[0], first = (int)a[1]!.Data[0];
+                return [Slice(x, at, first, (int)a[2]!.Data[0] - first)];
             case "Conv":
                 return [Windows.Conv(node, x, a[1]!, a.Length > 2 ? a[2] : null)];
             case "ConvTranspose":
@@ -90,6 +93,8 @@ internal static class Evaluator
         "Div" => Zip(x, a[1]!, (p, q) => p / q),
         "DepthToSpace" => Blocks(node, x, true),
         "SpaceToDepth" => Blocks(node, x, false),
+        "Shape" => new Array64([x.Dims.Length], [.. x.Dims.Select(d => (double)d)]),
+        "Gather" => new Array64(a[1]!.Dims, [.. a[1]!.Data.Select(i => x.Data[(int)i])]),
         "Flatten" => x.As(x.Dims[0], x.Data.Length / x.Dims[0]),
         "Reshape" => Reshape(x, a[1]!),
         "Transpose" => Transpose(x, node.Ints("perm")!),

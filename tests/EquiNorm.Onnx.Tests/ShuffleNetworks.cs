@@ -8,6 +8,16 @@ internal static class ShuffleNetworks
         ("channel shuffle", 12, m => m.Conv(m.Relu(m.Conv(Shuffle(m, m.Relu(m.Conv("x", 6, 3)), 2, x => x), 6, 6, 3)), 2, 6)),
         ("channel shuffle with an activation inside", 12, m => m.Conv(m.Relu(m.Conv(Shuffle(m, m.Conv("x", 6, 3), 3, m.Relu), 6, 6, 3)), 2, 6)),
         ("channel shuffle back and forth", 6, m => m.Conv(Shuffle(m, Shuffle(m, m.Relu(m.Conv("x", 6, 3)), 3, x => x), 2, x => x), 2, 6)),
+        ("channel shuffle of halves, by computed slices", 15, m =>
+        {
+            string x = m.Relu(m.Conv("x", 6, 3));
+            string half = m.Apply("Div", [m.Apply("Gather", [m.Apply("Shape", [x]), m.Shape(1)]), m.Shape(2)]), axis = m.Shape(1);
+            string whole = m.Apply("Mul", [half, m.Shape(2)]);
+            string left = m.Apply("Slice", [x, m.Shape(0), half, axis]), right = m.Apply("Slice", [x, half, whole, axis]);
+            string branch = m.Relu(m.Conv(right, 3, 3));
+            x = Shuffle(m, m.Apply("Concat", [left, branch], ("axis", 1L)), 2, v => v);
+            return m.Conv(m.Relu(m.Conv(x, 6, 6, 2)), 2, 6);
+        }),
         ("channel shuffle over three axes", 8, m =>
         {
             string x = m.Apply("Reshape", [m.Relu(m.Conv("x", 8, 3)), m.Shape(2, 2, 2, 2, 16)]);

@@ -74,9 +74,14 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
         if (HasOutput(index))
         {
             value = value is PlainValue { Flow: null } plain ? plain with { Flow = Flow() } : value;
-            Analysis.Define(Node, index, value with { Shape = OutputShapes[index] ?? value.Shape });
+            Analysis.Define(Node, index, value with { Shape = Complete(value, OutputShapes[index] ?? value.Shape) });
         }
     }
+
+    // The number of channels is known where the extent of their axis may not be.
+    private static Extent[]? Complete(GraphValue value, Extent[]? shape) =>
+        value is ChannelValue { Positions: { } positions } x && shape is not null && -x.Dim <= shape.Length && !shape[^-x.Dim].IsKnown
+            ? [.. shape.Select((e, d) => d == shape.Length + x.Dim ? positions * x.Axis.Length : e)] : shape;
 
     // Where this node's results stand in the data flow.
     private ChannelAxis? Flow()

@@ -48,7 +48,9 @@ internal static class ShapeInference
                 "Unsqueeze" => Unsqueeze(node, x),
                 "Shape" => x is null ? null : [x.Length],
                 "Gather" => Gather(node, x),
-                "Slice" or "Pad" or "Resize" or "Upsample" => x is null ? null : Array.ConvertAll(x, _ => extents.Unknown()),
+                "Slice" => PartShapes.Slice(node, x, extents),
+                "Pad" => PartShapes.Pad(node, x, extents),
+                "Resize" or "Upsample" => PartShapes.Resize(node, x, extents),
                 _ => null,
             };
     }
