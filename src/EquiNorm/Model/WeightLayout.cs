@@ -123,6 +123,7 @@ public sealed record WeightLayout
             Order = TensorOrder.InputOutput,
             OutputsPerGroup = mirrored.InputsPerGroup,
             InputsPerGroup = mirrored.OutputsPerGroup,
+            GroupStride = groups == 1 ? 0 : mirrored.GroupStride,
             OutputStride = mirrored.InputStride,
             InputStride = mirrored.OutputStride,
         };
