@@ -61,8 +61,15 @@ internal static class Evaluator
                 int axis = (int)node.Int("axis", 0);
                 int parts = node.Node.Header.Output.Count, size = x.Dims[axis] / parts;
                 return [.. Enumerable.Range(0, parts).Select(p => Slice(x, axis, p * size, size))];
-            case "MaxPool" or "GlobalAveragePool" or "Conv":
-                return [node.Operator == "Conv" ? Conv(node, x, a[1]!, a.Length > 2 ? a[2] : null) : Pool(node, x)];
+            case "Slice":
+                int at = (int)a[3]!.Data[0], first = (int)a[1]!.Data[0];
+                return [Slice(x, at, first, (int)a[2]!.Data[0] - first)];
+            case "Conv":
+                return [Windows.Conv(node, x, a[1]!, a.Length > 2 ? a[2] : null)];
+            case "ConvTranspose":
+                return [Windows.ConvTranspose(node, x, a[1]!, a.Length > 2 ? a[2] : null)];
+            case "MaxPool" or "AveragePool" or "GlobalAveragePool" or "GlobalMaxPool":
+                return [Windows.Pool(node, x)];
             default:
                 return [One(node, x, a)];
         }
@@ -76,10 +83,18 @@ internal static class Evaluator
         "PRelu" => Zip(x, a[1]!, (v, s) => v < 0 ? v * s : v),
         "Clip" => Map(x, v => Math.Min(Math.Max(v, a[1]!.Data[0]), a[2]!.Data[0])),
         "Sigmoid" => Map(x, v => 1 / (1 + Math.Exp(-v))),
+        "HardSigmoid" => Map(x, HardSigmoid),
+        "HardSwish" => Map(x, v => v * Math.Min(Math.Max(v / 6 + 0.5, 0), 1)),
+        "Erf" => Map(x, Erf),
         "Abs" => Map(x, Math.Abs),
         "Add" => Zip(x, a[1]!, (p, q) => p + q),
         "Sub" => Zip(x, a[1]!, (p, q) => p - q),
         "Mul" => Zip(x, a[1]!, (p, q) => p * q),
+        "Div" => Zip(x, a[1]!, (p, q) => p / q),
+        "DepthToSpace" => Blocks(node, x, true),
+        "SpaceToDepth" => Blocks(node, x, false),
+        "Shape" => new Array64([x.Dims.Length], [.. x.Dims.Select(d => (double)d)]),
+        "Gather" => new Array64(a[1]!.Dims, [.. a[1]!.Data.Select(i => x.Data[(int)i])]),
         "Flatten" => x.As(x.Dims[0], x.Data.Length / x.Dims[0]),
         "Reshape" => Reshape(x, a[1]!),
         "Transpose" => Transpose(x, node.Ints("perm")!),
@@ -115,6 +130,36 @@ internal static class Evaluator
         }
 
         return new Array64(dims, result);
+    }
+
+    private static double HardSigmoid(double v) => Math.Min(Math.Max(0.2 * v + 0.5, 0), 1);
+
+    // The Maclaurin series: activations of these models are small.
+    private static double Erf(double v)
+    {
+        double sum = 0, term = v;
+        for (int n = 0; n < 200; n++, term *= -v * v / n)
+        {
+            sum += term / (2 * n + 1);
+        }
+
+        return 2 / Math.Sqrt(Math.PI) * sum;
+    }
+
+    // DepthToSpace: DCR takes block positions from the outer channels, CRD from the inner ones. SpaceToDepth is the inverse of DCR.
+    private static Array64 Blocks(NodeContext node, Array64 x, bool toSpace)
+    {
+        int b = (int)node.Int("blocksize", 1), n = x.Dims[0], c = x.Dims[1], h = x.Dims[2], w = x.Dims[3];
+        if (!toSpace)
+        {
+            return Transpose(x.As(n, c, h / b, b, w / b, b), [0, 3, 5, 1, 2, 4]).As(n, b * b * c, h / b, w / b);
+        }
+
+        c /= b * b;
+        var moved = node.Text("mode", "DCR") == "CRD"
+            ? Transpose(x.As(n, c, b, b, h, w), [0, 1, 4, 2, 5, 3])
+            : Transpose(x.As(n, b, b, c, h, w), [0, 3, 4, 1, 5, 2]);
+        return moved.As(n, c, h * b, w * b);
     }
 
     private static Array64 Reshape(Array64 x, Array64 target)
@@ -216,50 +261,5 @@ internal static class Evaluator
         var values = x.Data.Select((v, e) => (Value: v, Channel: e / inner % channels)).ToLookup(v => v.Channel, v => v.Value);
         double[] mean = [.. Enumerable.Range(0, channels).Select(c => values[c].Average())];
         return [new([channels], mean), new([channels], [.. mean.Select((m, c) => values[c].Average(v => (v - m) * (v - m)))])];
-    }
-
-    private static Array64 Pool(NodeContext node, Array64 x)
-    {
-        int planes = x.Dims[0] * x.Dims[1], h = x.Dims[2], w = x.Dims[3];
-        bool global = node.Operator != "MaxPool";
-        int k = global ? 0 : (int)node.Ints("kernel_shape")![0], oh = global ? 1 : h / k, ow = global ? 1 : w / k;
-        var result = new double[planes * oh * ow];
-        for (int e = 0; e < result.Length; e++)
-        {
-            int plane = e / (oh * ow), y0 = e / ow % oh * k, x0 = e % ow * k;
-            var window = global ? x.Data.Skip(plane * h * w).Take(h * w)
-                : from dy in Enumerable.Range(0, k) from dx in Enumerable.Range(0, k) select x.Data[(plane * h + y0 + dy) * w + x0 + dx];
-            result[e] = global ? window.Average() : window.Max();
-        }
-
-        return new Array64([x.Dims[0], x.Dims[1], oh, ow], result);
-    }
-
-    // Stride 1; 1-D convolutions are 2-D ones with one row.
-    private static Array64 Conv(NodeContext node, Array64 x, Array64 w, Array64? bias)
-    {
-        bool flat = w.Dims.Length == 3;
-        int pad = (int)(node.Ints("pads")?[^1] ?? 0), padY = flat ? 0 : pad, groups = (int)node.Int("group", 1);
-        int h = flat ? 1 : x.Dims[2], width = x.Dims[^1], kh = flat ? 1 : w.Dims[2], kw = w.Dims[^1];
-        int outputs = w.Dims[0], inputs = w.Dims[1], oh = h + 2 * padY - kh + 1, ow = width + 2 * pad - kw + 1;
-        var result = new double[x.Dims[0] * outputs * oh * ow];
-        for (int e = 0; e < result.Length; e++)
-        {
-            int ox = e % ow, oy = e / ow % oh, o = e / ow / oh % outputs, n = e / ow / oh / outputs;
-            double sum = bias?.Data[o] ?? 0;
-            for (int t = 0; t < inputs * kh * kw; t++)
-            {
-                int kx = t % kw, ky = t / kw % kh, i = t / kw / kh, iy = oy + ky - padY, ix = ox + kx - pad;
-                if (iy >= 0 && iy < h && ix >= 0 && ix < width)
-                {
-                    int channel = o / (outputs / groups) * inputs + i;
-                    sum += w.Data[(o * inputs + i) * kh * kw + ky * kw + kx] * x.Data[((n * x.Dims[1] + channel) * h + iy) * width + ix];
-                }
-            }
-
-            result[e] = sum;
-        }
-
-        return new Array64(flat ? [x.Dims[0], outputs, ow] : [x.Dims[0], outputs, oh, ow], result);
     }
 }

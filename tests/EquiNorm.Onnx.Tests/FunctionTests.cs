@@ -1,3 +1,4 @@
+using EquiNorm.Onnx.Verification;
 using EquiNorm.Problem;
 using EquiNorm.Testing;
 
@@ -68,6 +69,9 @@ internal sealed class FunctionTests
             return m.Conv(m.Apply("Mul", [m.Conv(y, 4, 4), m.Apply("Sigmoid", [m.Apply("Reshape", [w, m.Shape(1, 4, 4, 1)])])]), 2, 4);
         }),
         ("one dimension", 4, m => m.Apply("Conv", [m.Relu(m.Apply("Conv", [m.Apply("Reshape", ["x", m.Shape(2, 3, 16)]), m.Tensor(4, 3, 3)])), m.Tensor(2, 4, 3)])),
+        .. WindowNetworks.All,
+        .. ProductNetworks.All,
+        .. ShuffleNetworks.All,
     ];
 
     private static IEnumerable<TestCaseData> Cases() => Networks.Select(n => new TestCaseData(n.Name).SetArgDisplayNames(n.Name));
@@ -137,6 +141,10 @@ internal sealed class FunctionTests
         network.Save(directory["out.onnx"], RandomScalings(network, 7));
         Assert.That(File.ReadAllBytes(directory["out.onnx"]), Is.Not.EqualTo(File.ReadAllBytes(source)));
         AssertClose(evaluate(directory["out.onnx"], [input]), expected);
+        using (var rescaled = OnnxModel.Open(directory["out.onnx"]))
+        {
+            Assert.That(RescalingVerifier.Verify(model, rescaled).Reason, Is.Null);
+        }
 
         // The output is a model like any other: it is understood the same way, and can be scaled again.
         using var again = OnnxModel.Open(directory["out.onnx"]);

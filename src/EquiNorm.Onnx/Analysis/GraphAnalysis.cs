@@ -48,6 +48,9 @@ internal sealed class GraphAnalysis
     /// <summary>Batch normalisations whose gamma and beta carry factors while what they read is pinned.</summary>
     public List<string> ScaledNormalizations { get; } = [];
 
+    /// <summary>Whether a choice was made that depends on what else is pinned: which operand of a product keeps its factors.</summary>
+    public bool HasChosen { get; set; }
+
     /// <summary>The network under construction.</summary>
     public NetworkBuilder Builder { get; } = new();
 
@@ -80,7 +83,7 @@ internal sealed class GraphAnalysis
         foreach (var output in Layout.Outputs)
         {
             var value = Value(output.Name) ?? throw Invalid($"the graph output '{output.Name}' is made by no node.");
-            if (value is ChannelValue channels)
+            if (value is ScaledValue channels)
             {
                 Builder.Output(channels.Axis, output.Name);
             }
@@ -228,7 +231,7 @@ internal sealed class GraphAnalysis
             string reason = $"read inside {node.DisplayName}";
             switch (Value(name))
             {
-                case ChannelValue channels:
+                case ScaledValue channels:
                     Builder.Pin(channels.Axis, reason);
                     break;
                 case ConstantValue { Tensor: { } tensor }:
@@ -244,7 +247,7 @@ internal sealed class GraphAnalysis
         string full = $"{node.DisplayName}: {reason}";
         foreach (var input in context.Inputs)
         {
-            if (input is ChannelValue channels)
+            if (input is ScaledValue channels)
             {
                 Builder.Pin(channels.Axis, full);
             }

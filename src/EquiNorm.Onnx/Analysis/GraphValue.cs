@@ -43,9 +43,19 @@ internal sealed record PlainValue(string Name, string Reason) : GraphValue
 
 /// <summary>An activation whose channels carry factors.</summary>
 /// <param name="Axis">The channels.</param>
+internal abstract record ScaledValue(ChannelAxis Axis) : GraphValue;
+
+/// <summary>An activation whose channels are spread over several axes by a reshape: a step of a channel shuffle, features as an image.</summary>
+/// <param name="Axis">The channels, in row order of <paramref name="Dims"/>.</param>
+/// <param name="Dims">The axes, counted from the front.</param>
+/// <param name="Extents">Their extents.</param>
+internal sealed record SplitValue(ChannelAxis Axis, int[] Dims, int[] Extents) : ScaledValue(Axis);
+
+/// <summary>An activation with its channels on one axis.</summary>
+/// <param name="Axis">The channels.</param>
 /// <param name="Dim">The channel axis counted from the back: -1 is the last. Broadcasting keeps it, whatever the rank.</param>
 /// <param name="Positions">Consecutive positions per channel along that axis: 1; more behind a flatten; null if their number is not known.</param>
-internal sealed record ChannelValue(ChannelAxis Axis, int Dim, long? Positions) : GraphValue
+internal sealed record ChannelValue(ChannelAxis Axis, int Dim, long? Positions) : ScaledValue(Axis)
 {
     /// <summary>The channel axis from the front, or null if the rank is not known.</summary>
     public int? FrontDim => Shape is null ? null : Shape.Length + Dim;

@@ -28,6 +28,9 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
     /// <summary>Inferred or recorded shapes of the outputs.</summary>
     public IReadOnlyList<Extent[]?> OutputShapes { get; } = outputShapes;
 
+    /// <summary>The same node with other values in the places of its inputs.</summary>
+    public NodeContext With(GraphValue?[] values) => new(Analysis, Node, values, [.. OutputShapes]);
+
     /// <summary>The input, or null if it is left out.</summary>
     public GraphValue? Input(int index) => index < Inputs.Count ? Inputs[index] : null;
 
@@ -71,9 +74,14 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
         if (HasOutput(index))
         {
             value = value is PlainValue { Flow: null } plain ? plain with { Flow = Flow() } : value;
-            Analysis.Define(Node, index, value with { Shape = OutputShapes[index] ?? value.Shape });
+            Analysis.Define(Node, index, value with { Shape = Complete(value, OutputShapes[index] ?? value.Shape) });
         }
     }
+
+    // The number of channels is known where the extent of their axis may not be.
+    private static Extent[]? Complete(GraphValue value, Extent[]? shape) =>
+        value is ChannelValue { Positions: { } positions } x && shape is not null && -x.Dim <= shape.Length && !shape[^-x.Dim].IsKnown
+            ? [.. shape.Select((e, d) => d == shape.Length + x.Dim ? positions * x.Axis.Length : e)] : shape;
 
     // Where this node's results stand in the data flow.
     private ChannelAxis? Flow()
@@ -83,7 +91,7 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
             var before = new HashSet<ChannelAxis>(ReferenceEqualityComparer.Instance);
             foreach (var input in Inputs)
             {
-                if ((input is ChannelValue channels ? channels.Axis : (input as PlainValue)?.Flow) is { } axis)
+                if ((input is ScaledValue channels ? channels.Axis : (input as PlainValue)?.Flow) is { } axis)
                 {
                     before.Add(axis);
                 }

@@ -35,6 +35,7 @@ internal static class ShapeInference
             : op switch
             {
                 "Conv" => WindowShapes.Conv(node, x, extents),
+                "ConvTranspose" => WindowShapes.ConvTranspose(node, x, extents),
                 "MaxPool" or "AveragePool" or "LpPool" => WindowShapes.Pool(node, x, extents),
                 "GlobalAveragePool" or "GlobalMaxPool" or "GlobalLpPool" => x is { Length: >= 2 } ? [x[0], x[1], .. Enumerable.Repeat<Extent>(1, x.Length - 2)] : null,
                 "Gemm" => Gemm(node, x),
@@ -47,7 +48,9 @@ internal static class ShapeInference
                 "Unsqueeze" => Unsqueeze(node, x),
                 "Shape" => x is null ? null : [x.Length],
                 "Gather" => Gather(node, x),
-                "Slice" or "Pad" or "Resize" or "Upsample" => x is null ? null : Array.ConvertAll(x, _ => extents.Unknown()),
+                "Slice" => PartShapes.Slice(node, x, extents),
+                "Pad" => PartShapes.Pad(node, x, extents),
+                "Resize" or "Upsample" => PartShapes.Resize(node, x, extents),
                 _ => null,
             };
     }

@@ -19,6 +19,31 @@ internal static class WindowShapes
         return [x?[0] ?? extents.Unknown(), w[0], .. Spatial(node, x, w[2..], false, extents)];
     }
 
+    /// <summary>A transposed convolution: [N, O, ...], stride (in - 1) + output padding + dilation (kernel - 1) + 1 - pads.</summary>
+    public static Extent[]? ConvTranspose(NodeContext node, Extent[]? x, Extents extents)
+    {
+        if (node.Constant(1)?.Dims is not { Length: >= 3 } w || (x is not null && x.Length != w.Length) || w[1] > int.MaxValue)
+        {
+            return null;
+        }
+
+        long groups = Math.Clamp(node.Int("group", 1), 1, int.MaxValue);
+        var result = new Extent[w.Length];
+        (result[0], result[1]) = (x?[0] ?? extents.Unknown(), w[1] * groups);
+        bool plain = node.Text("auto_pad", "NOTSET") is "NOTSET" or "" && node.Attribute("output_shape") is null;
+        var (pads, strides) = (node.Ints("pads"), node.Ints("strides"));
+        var (dilations, added) = (node.Ints("dilations"), node.Ints("output_padding"));
+        for (int i = 0; i < w.Length - 2; i++)
+        {
+            result[i + 2] = plain && x is not null && x[i + 2].IsKnown
+                ? At(strides, i, 1) * (x[i + 2].Value - 1) + At(added, i, 0) + At(dilations, i, 1) * (w[i + 2] - 1) + 1
+                    - At(pads, i, 0) - At(pads, i + w.Length - 2, 0)
+                : extents.Unknown();
+        }
+
+        return result;
+    }
+
     /// <summary>A pooling operator: [N, C, ...].</summary>
     public static Extent[]? Pool(NodeContext node, Extent[]? x, Extents extents) =>
         x is { Length: >= 3 } && node.Ints("kernel_shape") is { } kernel && kernel.Length == x.Length - 2

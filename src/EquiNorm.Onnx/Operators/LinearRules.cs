@@ -3,7 +3,7 @@ using EquiNorm.Onnx.Analysis;
 
 namespace EquiNorm.Onnx.Operators;
 
-/// <summary>Linear operators with a constant weight: Conv, Gemm, MatMul. Each makes new channels; a normalisation behind it is folded.</summary>
+/// <summary>Linear operators with a constant weight: Conv, ConvTranspose, Gemm, MatMul. Each makes new channels; a normalisation behind it is folded.</summary>
 internal static class LinearRules
 {
     /// <summary>A weight as an operator reads it.</summary>
@@ -15,7 +15,7 @@ internal static class LinearRules
     /// <param name="BiasFactor">What the bias is multiplied by.</param>
     private sealed record Operand(ConstantValue Constant, int Input, WeightLayout Layout, int Dim, int BiasInput, double BiasFactor);
 
-    /// <summary>Convolution over any number of axes, with groups: W is [O, I / groups, kernel].</summary>
+    /// <summary>Convolution over any number of axes, with groups: W is [O, I / groups, kernel], transposed [I, O / groups, kernel].</summary>
     public static string? Convolution(NodeContext node)
     {
         if (Weight(node, 1, out string reason) is not { } w)
@@ -31,7 +31,10 @@ internal static class LinearRules
         }
 
         long kernel = dims[2..].Aggregate(1L, (a, b) => a * b);
-        var layout = WeightLayout.Convolution((int)dims[0], (int)(dims[1] * groups), (int)kernel, (int)groups);
+        var (first, second) = ((int)dims[0], (int)(dims[1] * groups));
+        var layout = node.Operator == "ConvTranspose"
+            ? WeightLayout.TransposedConvolution(second, first, (int)kernel, (int)groups)
+            : WeightLayout.Convolution(first, second, (int)kernel, (int)groups);
         return Channels(node, layout.Inputs, 1 - dims.Length, false) is { } x
             ? Define(node, new Operand(w, 1, layout, 1 - dims.Length, 2, 1), x)
             : "the channels of its input are not axis 1";

@@ -34,16 +34,22 @@ internal enum OperatorKind
     ShapeOnly,
 }
 
-/// <summary>A row of the table.</summary>
-/// <param name="Kind">What it is.</param>
+/// <summary>Operators that one rule handles.</summary>
+/// <param name="Kind">What they are.</param>
 /// <param name="Rule">What it does.</param>
-internal sealed record OperatorRow(OperatorKind Kind, OperatorRule Rule);
+/// <param name="Meaning">The same in words, for docs/operators.md.</param>
+/// <param name="Operators">Their names.</param>
+internal sealed record OperatorFamily(OperatorKind Kind, OperatorRule Rule, string Meaning, string[] Operators);
 
 /// <summary>The operators of the default domain that are understood. All others block: what they touch is pinned.</summary>
 internal static class OperatorTable
 {
+    /// <summary>All rows, in the order of the documentation.</summary>
+    public static IReadOnlyList<OperatorFamily> All { get; } = Families();
+
     /// <summary>The rows by operator.</summary>
-    public static FrozenDictionary<string, OperatorRow> Rows { get; } = Build().ToFrozenDictionary(StringComparer.Ordinal);
+    public static FrozenDictionary<string, OperatorFamily> Rows { get; } = All
+        .SelectMany(f => f.Operators.Select(o => KeyValuePair.Create(o, f))).ToFrozenDictionary(StringComparer.Ordinal);
 
     /// <summary>Applies the node's row.</summary>
     public static string? Apply(NodeContext node)
@@ -59,10 +65,10 @@ internal static class OperatorTable
             return "not positively homogeneous, or not known";
         }
 
-        bool idle = row.Kind is not (OperatorKind.Linear or OperatorKind.Affine) && !node.Inputs.Any(i => i is ChannelValue);
+        bool idle = row.Kind is not (OperatorKind.Linear or OperatorKind.Affine) && !node.Inputs.Any(i => i is ScaledValue);
         if (!idle && row.Kind != OperatorKind.ShapeOnly)
         {
-            return row.Rule(node);
+            return node.Inputs.Any(i => i is SplitValue) ? SplitRules.Apply(node, row.Rule) : row.Rule(node);
         }
 
         // Nothing with a factor comes in, so nothing with a factor goes out.
@@ -81,38 +87,37 @@ internal static class OperatorTable
         return null;
     }
 
-    private static IEnumerable<KeyValuePair<string, OperatorRow>> Build() =>
+    private static List<OperatorFamily> Families() =>
     [
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Elementwise, "Relu", "LeakyRelu", "Abs", "Neg", "Identity"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.ParametricRelu, "PRelu"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Window, "MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Pad, "Pad"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Resize, "Resize", "Upsample"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Dropout, "Dropout"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Clip, "Clip"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Cast, "Cast"),
-        .. Row(OperatorKind.Homogeneous, HomogeneousRules.Reduce, "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2"),
-        .. Row(OperatorKind.Reshaping, ReshapingRules.Flatten, "Flatten"),
-        .. Row(OperatorKind.Reshaping, ReshapingRules.Reshape, "Reshape"),
-        .. Row(OperatorKind.Reshaping, ReshapingRules.Transpose, "Transpose"),
-        .. Row(OperatorKind.Reshaping, ReshapingRules.Squeeze, "Squeeze"),
-        .. Row(OperatorKind.Reshaping, ReshapingRules.Unsqueeze, "Unsqueeze"),
-        .. Row(OperatorKind.Tying, TyingRules.Sum, "Sum", "Mean"),
-        .. Row(OperatorKind.Tying, TyingRules.Extremum, "Max", "Min"),
-        .. Row(OperatorKind.Tying, TyingRules.Add, "Add", "Sub"),
-        .. Row(OperatorKind.Product, ProductRules.Multiply, "Mul"),
-        .. Row(OperatorKind.Product, ProductRules.Divide, "Div"),
-        .. Row(OperatorKind.Affine, NormalizationRules.BatchNormalization, "BatchNormalization"),
-        .. Row(OperatorKind.Ranges, RangeRules.Concat, "Concat"),
-        .. Row(OperatorKind.Ranges, RangeRules.Split, "Split"),
-        .. Row(OperatorKind.Ranges, RangeRules.Slice, "Slice"),
-        .. Row(OperatorKind.Ranges, RangeRules.Gather, "Gather"),
-        .. Row(OperatorKind.Linear, LinearRules.Convolution, "Conv"),
-        .. Row(OperatorKind.Linear, LinearRules.Gemm, "Gemm"),
-        .. Row(OperatorKind.Linear, LinearRules.MatMul, "MatMul"),
-        .. Row(OperatorKind.ShapeOnly, _ => null, "Shape", "Size"),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Elementwise, "Each channel keeps its factor.", ["Relu", "LeakyRelu", "Abs", "Neg", "Identity"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.ParametricRelu, "As Relu, if the slope is stored.", ["PRelu"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Window, "Over any number of axes; channels are axis 1.", ["MaxPool", "AveragePool", "LpPool", "GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Pad, "With zeros, or with the activation (reflect, edge), not along the channels.", ["Pad"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Resize, "Any interpolation, if the channels keep their number; not tf_crop_and_resize.", ["Resize", "Upsample"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Dropout, "In inference.", ["Dropout"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Clip, "From 0 to infinity, or without bounds; ReLU6 blocks.", ["Clip"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Cast, "Between floating-point types.", ["Cast"]),
+        new(OperatorKind.Homogeneous, HomogeneousRules.Reduce, "Over axes that are known and are not the channels.", ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2"]),
+        new(OperatorKind.Reshaping, ReshapingRules.Flatten, "The channels and what follows them become the last axis.", ["Flatten"]),
+        new(OperatorKind.Reshaping, ReshapingRules.Reshape, "Where the channel axis is provably kept, flattened with what follows it, or spread over several axes and joined again (channel shuffle, features as an image).", ["Reshape"]),
+        new(OperatorKind.Reshaping, ReshapingRules.Transpose, "Any constant order.", ["Transpose"]),
+        new(OperatorKind.Reshaping, ReshapingRules.Squeeze, "Not the channel axis.", ["Squeeze"]),
+        new(OperatorKind.Reshaping, ReshapingRules.Unsqueeze, "Any axes.", ["Unsqueeze"]),
+        new(OperatorKind.Tying, TyingRules.Sum, "Channel c of each operand gets one factor; an operand that is not rescaled blocks.", ["Sum", "Mean"]),
+        new(OperatorKind.Tying, TyingRules.Extremum, "As Sum; with a stored zero as Relu.", ["Max", "Min"]),
+        new(OperatorKind.Tying, TyingRules.Add, "As Sum; a stored operand with numbers per channel is a bias, any other blocks.", ["Add", "Sub"]),
+        new(OperatorKind.Product, ProductRules.Multiply, "By a constant, a gate or pinned channels: the factors of the other operand. Of two operands with factors one is pinned: the one with fewer channels, else the second.", ["Mul"]),
+        new(OperatorKind.Product, ProductRules.Divide, "The factors of the numerator; a denominator with factors blocks.", ["Div"]),
+        new(OperatorKind.Affine, NormalizationRules.BatchNormalization, "In inference: folded into the operator in front, else a weight of one number per channel.", ["BatchNormalization"]),
+        new(OperatorKind.Ranges, RangeRules.Concat, "Along the channels side by side; along another axis as Sum.", ["Concat"]),
+        new(OperatorKind.Ranges, RangeRules.Split, "At constant places.", ["Split"]),
+        new(OperatorKind.Ranges, RangeRules.Slice, "With constant bounds, or along other axes.", ["Slice"]),
+        new(OperatorKind.Ranges, RangeRules.Gather, "A constant list of channels, or along another axis.", ["Gather"]),
+        new(OperatorKind.Ranges, BlockRules.DepthToSpace, "The channels that become one share a factor.", ["DepthToSpace"]),
+        new(OperatorKind.Ranges, BlockRules.SpaceToDepth, "The channels that were one share a factor.", ["SpaceToDepth"]),
+        new(OperatorKind.Linear, LinearRules.Convolution, "Over any number of axes, with groups; the weight is stored.", ["Conv", "ConvTranspose"]),
+        new(OperatorKind.Linear, LinearRules.Gemm, "The weight is the second operand and stored; transA blocks.", ["Gemm"]),
+        new(OperatorKind.Linear, LinearRules.MatMul, "By a stored matrix on the right; along another axis than the channels it passes them on.", ["MatMul"]),
+        new(OperatorKind.ShapeOnly, _ => null, "Reads no value.", ["Shape", "Size"]),
     ];
-
-    private static IEnumerable<KeyValuePair<string, OperatorRow>> Row(OperatorKind kind, OperatorRule rule, params string[] operators) =>
-        operators.Select(o => KeyValuePair.Create(o, new OperatorRow(kind, rule)));
 }

@@ -7,7 +7,7 @@ namespace EquiNorm.Onnx.Operators;
 internal static class RangeRules
 {
     // More positions than this in a flattened axis would make a map of single features larger than any weight behind it.
-    private const int MaximumFeatures = 1 << 22;
+    internal const int MaximumFeatures = 1 << 22;
 
     /// <summary>Concat.</summary>
     public static string? Concat(NodeContext node)
@@ -96,8 +96,7 @@ internal static class RangeRules
     {
         var starts = node.IntsOrInput("starts", 1);
         var ends = node.IntsOrInput("ends", 2);
-        var axes = node.Ints("axes") ?? (node.Input(3) is null ? starts?.Select((_, i) => (long)i).ToArray() : node.KnownElements(3));
-        var steps = node.Input(4) is null ? starts?.Select(_ => 1L).ToArray() : node.KnownElements(4);
+        var (axes, steps) = SliceAxes(node, starts);
         if (node.Channels(0) is not { } x || axes is null || steps is null || steps.Length != axes.Length)
         {
             return "its axes are not constant";
@@ -145,6 +144,13 @@ internal static class RangeRules
         var selected = node.Analysis.Builder.Select(features, indices.Select(i => (int)(i < 0 ? i + features.Length : i)));
         node.Set(0, new ChannelValue(selected, x.Dim, 1) { Shape = null });
         return null;
+    }
+
+    /// <summary>The axes that a Slice cuts, and its steps; null where they are not constant.</summary>
+    internal static (long[]? Axes, long[]? Steps) SliceAxes(NodeContext node, long[]? starts)
+    {
+        var axes = node.Ints("axes") ?? (node.Input(3) is null ? starts?.Select((_, i) => (long)i).ToArray() : node.KnownElements(3));
+        return (axes, node.Input(4) is null ? axes?.Select(_ => 1L).ToArray() : node.KnownElements(4));
     }
 
     private static ChannelAxis? Part(NodeContext node, GraphValue? input, int axis)
@@ -197,7 +203,8 @@ internal static class RangeRules
             : [.. Enumerable.Repeat(size, outputs - 1), total - size * (outputs - 1)];
     }
 
-    private static IEnumerable<int> Positions(long start, long end, long step, int length)
+    /// <summary>The positions that a slice of an axis takes.</summary>
+    internal static IEnumerable<int> Positions(long start, long end, long step, int length)
     {
         if (length == 0)
         {

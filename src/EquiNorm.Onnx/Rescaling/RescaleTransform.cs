@@ -6,7 +6,7 @@ namespace EquiNorm.Onnx.Rescaling;
 
 /// <summary>
 /// W[o,i,k] * output[o] * input[i] for any range of a tensor's elements, in float64, rounded once. The tensor is contiguous:
-/// either [O, I, K] (convolutions, biases) or [I, K, O] (MatMul).
+/// [O, I, K] (convolutions, biases), [I, O, K] (transposed convolutions) or [I, K, O] (MatMul).
 /// </summary>
 internal sealed class RescaleTransform
 {

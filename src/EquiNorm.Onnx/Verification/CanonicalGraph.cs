@@ -87,7 +87,7 @@ internal sealed class CanonicalGraph
     {
         var inputs = node.Header.Input.Select(Resolve).ToList();
         string op = node.Header.Domain is "" or "ai.onnx" ? node.Header.OpType : "";
-        var weight = op is "Conv" or "Gemm" or "MatMul" ? Use(node, 1) : null;
+        var weight = op is "Conv" or "ConvTranspose" or "Gemm" or "MatMul" ? Use(node, 1) : null;
         int bias = weight is not null && op != "MatMul" && (Use(node, 2) is not null || _folds.ContainsKey(node) || inputs.Count < 3) ? 2 : -1;
         var result = new CanonicalNode(node, inputs) { Weight = weight, BiasInput = bias };
         if (bias >= 0 && inputs.Count > 2 && inputs[2].Constant is not null)

@@ -43,12 +43,12 @@ internal sealed class ParameterCheck
         return new TensorDeviation(parameter.Name, parameter.B.Type, check._worst, check._element, check._values.Expected, check._values.Found);
     }
 
-    // ONNX tensors are contiguous: [O, I, K], or [I, K, O] for a MatMul. A row is one index of the outermost extent that is not trivial.
+    // ONNX tensors are contiguous: [O, I, K], [I, O, K] for a transposed convolution, [I, K, O] for a MatMul. A row is one index of the outer
+    // channels.
     private void Walk(Action<long, int, double[], double[]> visit)
     {
         var layout = _p.Layout;
-        bool outputsInside = layout.OutputStride == 1 && layout.Outputs > 1 && layout.InputsPerGroup * layout.Kernel > 1;
-        int length = outputsInside ? layout.Outputs : checked(layout.InputsPerGroup * layout.Kernel);
+        int length = checked((layout.IsOutputMajor ? layout.InputsPerGroup : layout.OutputsPerGroup) * layout.Kernel);
         long rows = layout.Elements / length;
         var a = new double[length];
         var b = new double[length];
@@ -56,11 +56,11 @@ internal sealed class ParameterCheck
         {
             _p.A.Read(r * length, a);
             _p.B.Read(r * length, b);
-            visit(r * length, outputsInside ? -(int)(r / layout.Kernel) - 1 : (int)r, a, b);
+            visit(r * length, layout.IsOutputMajor ? (int)r : -(int)r - 1, a, b);
         }
     }
 
-    // place >= 0: the row is that output's; place < 0: the row is input -place - 1's, one element per output.
+    // place >= 0: the row is that output's; place < 0: the row is input -place - 1's.
     private void Raise(long first, int place, double[] a, double[] b)
     {
         for (int n = 0; n < a.Length; n++)
@@ -87,7 +87,16 @@ internal sealed class ParameterCheck
         }
     }
 
-    private (int Output, double Factor) Factor(int place, int n) => place >= 0
-        ? (place, _output[place] * _input[_p.FirstInput(place) + n / _p.Layout.Kernel])
-        : (n, _output[n] * _input[-place - 1]);
+    private (int Output, double Factor) Factor(int place, int n)
+    {
+        var layout = _p.Layout;
+        if (place >= 0)
+        {
+            return (place, _output[place] * _input[_p.FirstInput(place) + n / layout.Kernel]);
+        }
+
+        int input = -place - 1;
+        int output = _p.FirstOutput(input) + (layout.OutputStride == 1 ? n % layout.OutputsPerGroup : n / layout.Kernel);
+        return (output, _output[output] * _input[input]);
+    }
 }

@@ -43,6 +43,8 @@ internal sealed class ChannelUnion
         _pins.TryAdd(Find(channel), reason);
     }
 
+    public bool IsPinned(int channel) => _pins.ContainsKey(Find(channel));
+
     public void Merge(int a, int b)
     {
         _grouped = null;

@@ -75,6 +75,13 @@ public sealed class NetworkBuilder
         }
     }
 
+    /// <summary>Whether all of these channels are pinned by what has been declared so far; what comes later may pin more.</summary>
+    public bool IsPinned(ChannelAxis axis)
+    {
+        Own(axis);
+        return Array.TrueForAll(axis.Channels, _union.IsPinned);
+    }
+
     /// <summary>A weight that reads <paramref name="input"/>; returns the channels that it writes.</summary>
     /// <exception cref="NetworkException">The layout does not fit the input, or contradicts an earlier use of the tensor.</exception>
     public ChannelAxis Weight(WeightDeclaration declaration, ChannelAxis input)

@@ -112,6 +112,23 @@ public sealed record WeightLayout
         };
     }
 
+    /// <summary>A transposed convolution stored [inputs, outputs / groups, kernel positions].</summary>
+    /// <exception cref="ArgumentException">The channel counts are not multiples of <paramref name="groups"/>.</exception>
+    public static WeightLayout TransposedConvolution(int outputs, int inputs, int kernel, int groups = 1)
+    {
+        // The stored tensor is that of the convolution in the other direction.
+        var mirrored = Convolution(inputs, outputs, kernel, groups);
+        return mirrored with
+        {
+            Order = TensorOrder.InputOutput,
+            OutputsPerGroup = mirrored.InputsPerGroup,
+            InputsPerGroup = mirrored.OutputsPerGroup,
+            GroupStride = groups == 1 ? 0 : mirrored.GroupStride,
+            OutputStride = mirrored.InputStride,
+            InputStride = mirrored.OutputStride,
+        };
+    }
+
     /// <summary>A depthwise convolution stored [channels, 1, kernel positions].</summary>
     public static WeightLayout Depthwise(int channels, int kernel) => Convolution(channels, channels, kernel, channels);
 
@@ -160,8 +177,8 @@ public sealed record WeightLayout
     /// tensor can be processed a few rows at a time.
     /// </summary>
     public bool HasStorageRows => IsOutputMajor
-        ? (Groups == 1 || GroupStride == OutputsPerGroup * OutputStride) && RowFits(OutputStride, InputsPerGroup, InputStride)
-        : Groups == 1 && RowFits(InputStride, OutputsPerGroup, OutputStride);
+        ? FollowOn(OutputsPerGroup, OutputStride) && RowFits(OutputStride, InputsPerGroup, InputStride)
+        : FollowOn(InputsPerGroup, InputStride) && RowFits(InputStride, OutputsPerGroup, OutputStride);
 
     /// <summary>Whether output channels are further apart than input channels (convolutions, torch's Linear).</summary>
     public bool IsOutputMajor => IsDiagonal || OutputsPerGroup == 1 || (InputsPerGroup > 1 ? OutputStride >= InputStride : OutputStride >= Kernel);
@@ -170,10 +187,13 @@ public sealed record WeightLayout
     public int StorageRows => IsOutputMajor ? Outputs : Inputs;
 
     /// <summary>Elements of a storage row.</summary>
-    public long StorageRowElements => !IsOutputMajor ? InputStride
+    public long StorageRowElements => !IsOutputMajor ? InputsPerGroup > 1 || Groups == 1 ? InputStride : GroupStride
         : OutputsPerGroup > 1 ? OutputStride
         : Groups > 1 ? GroupStride
         : (long)InputsPerGroup * Kernel;
+
+    // Whether the rows of a block are followed by those of the next one; a single row per block has no stride of its own.
+    private bool FollowOn(int rowsPerGroup, long stride) => Groups == 1 || rowsPerGroup == 1 || GroupStride == rowsPerGroup * stride;
 
     private bool RowFits(long stride, int inner, long innerStride) =>
         StorageRows <= 1 || 1 + (inner - 1) * innerStride + (Kernel - 1) * KernelStride <= Math.Max(stride, StorageRowElements);

@@ -57,8 +57,8 @@ public sealed class ReadingTests
         yield return Case(""" "shape": [6, 20] """, WeightLayout.DenseAfterFlatten(6, 4, 5));
         yield return Case(""" "shape": [4, 6], "order": "input-output" """, WeightLayout.DenseTransposed(6, 4));
         yield return Case(""" "shape": [20, 6], "order": "input-output" """, WeightLayout.DenseAfterFlattenTransposed(6, 4, 5));
-        yield return Case(""" "shape": [4, 6, 5], "order": "input-output" """, Layout(1, 6, 4, 5, (0, 5, 30, 1)));
-        yield return Case(""" "shape": [4, 3, 5], "order": "input-output", "groups": 2 """, Layout(2, 3, 2, 5, (30, 5, 15, 1)));
+        yield return Case(""" "shape": [4, 6, 5], "order": "input-output" """, WeightLayout.TransposedConvolution(6, 4, 5));
+        yield return Case(""" "shape": [4, 3, 5], "order": "input-output", "groups": 2 """, WeightLayout.TransposedConvolution(6, 4, 5, 2));
         yield return Case(""" "shape": [6, 4, 2, 3], "strides": [24, 1, 12, 4], "offset": 7 """, Layout(1, 6, 4, 6, (0, 24, 1, 4), 7));
         yield return Case(""" "shape": [6, 4, 2, 1, 3], "strides": [24, 1, 12, 99, 4] """, Layout(1, 6, 4, 6, (0, 24, 1, 4)));
         yield return Case(""" "shape": [6, 2, 3], "groups": 2, "strides": [10, 5, 1] """, Layout(2, 3, 2, 3, (30, 10, 5, 1)));

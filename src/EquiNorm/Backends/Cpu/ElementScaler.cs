@@ -15,7 +15,10 @@ public sealed unsafe class ElementScaler
     private readonly int _outerPerBlock;
     private readonly int _innerPerBlock;
 
-    /// <param name="layout">A contiguous layout without offset: [O, I, K], grouped or not, or [I, K, O].</param>
+    // Within a row: the kernel positions of one channel lie together, or the channels of one position.
+    private readonly bool _kernelInside;
+
+    /// <param name="layout">A contiguous layout without offset: [O, I, K] or [I, O, K], grouped or not, or [I, K, O].</param>
     /// <param name="type">Storage type.</param>
     /// <param name="outputs">The factor of each output channel.</param>
     /// <param name="inputs">The factor of each input channel (1/d, for a rescaling).</param>
@@ -33,12 +36,12 @@ public sealed unsafe class ElementScaler
             throw new ArgumentException("The layout is not contiguous.", nameof(layout));
         }
 
-        var (inner, innerStride, kernelStride) = layout.IsOutputMajor
-            ? (layout.InputsPerGroup, layout.InputStride - layout.Kernel, layout.KernelStride - 1)
-            : (layout.OutputsPerGroup, layout.OutputStride - 1, layout.KernelStride - layout.OutputsPerGroup);
-        if (layout.Elements > 0 && ((inner > 1 && innerStride != 0) || (layout.Kernel > 1 && kernelStride != 0)))
+        var (inner, innerStride) = layout.IsOutputMajor ? (layout.InputsPerGroup, layout.InputStride) : (layout.OutputsPerGroup, layout.OutputStride);
+        var kernelInside = Strides(layout.Kernel, 1);
+        var kernelOutside = Strides(1, inner);
+        if (layout.Elements > 0 && !kernelInside && !kernelOutside)
         {
-            throw new ArgumentException("The layout is neither [O, I, K] nor [I, K, O].", nameof(layout));
+            throw new ArgumentException("The layout is none of [O, I, K], [I, O, K] and [I, K, O].", nameof(layout));
         }
 
         _layout = layout;
@@ -47,6 +50,9 @@ public sealed unsafe class ElementScaler
         (_outerPerBlock, _innerPerBlock) = layout.IsOutputMajor
             ? (layout.OutputsPerGroup, layout.InputsPerGroup)
             : (layout.InputsPerGroup, layout.OutputsPerGroup);
+        _kernelInside = kernelInside && (layout.IsOutputMajor || !kernelOutside);
+
+        bool Strides(long ofInner, long ofKernel) => (inner <= 1 || innerStride == ofInner) && (layout.Kernel <= 1 || layout.KernelStride == ofKernel);
     }
 
     /// <summary>Rescales elements [first, first + n) of the tensor, which <paramref name="elements"/> holds, in place.</summary>
@@ -92,7 +98,7 @@ public sealed unsafe class ElementScaler
     private ScaleCounts Rows(byte* address, int row, int rows)
     {
         var stride = _layout.StorageRowElements;
-        var view = _layout.IsOutputMajor
+        var view = _kernelInside
             ? new MatrixView(address, _type, rows, _innerPerBlock, _layout.Kernel, stride, _layout.Kernel, 1)
             : new MatrixView(address, _type, rows, _innerPerBlock, _layout.Kernel, stride, 1, _innerPerBlock);
         return Apply(view, row, FirstInner(row));
@@ -102,7 +108,7 @@ public sealed unsafe class ElementScaler
     private ScaleCounts PartOfRow(byte* address, int row, long column, long count)
     {
         // Elements of a row that lie together with one factor, or (I, K, O) with all factors in turn.
-        var run = _layout.IsOutputMajor ? _layout.Kernel : _innerPerBlock;
+        var run = _kernelInside ? _layout.Kernel : _innerPerBlock;
         var counts = default(ScaleCounts);
         for (long done = 0; done < count;)
         {
@@ -110,7 +116,7 @@ public sealed unsafe class ElementScaler
             var part = (int)Math.Min(count - done, run - within);
             var whole = within == 0 ? (int)Math.Min((count - done) / run, int.MaxValue) : 0;
             var piece = address + done * _type.ByteSize();
-            if (_layout.IsOutputMajor)
+            if (_kernelInside)
             {
                 var channels = Math.Max(whole, 1);
                 var kernel = whole > 0 ? run : part;

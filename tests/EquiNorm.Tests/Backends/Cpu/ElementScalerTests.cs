@@ -19,6 +19,12 @@ public class ElementScalerTests
         WeightLayout.Depthwise(9, 9),
         WeightLayout.DenseAfterFlatten(3, 4, 25),
         WeightLayout.DenseAfterFlattenTransposed(5, 3, 4),
+        WeightLayout.TransposedConvolution(5, 3, 4),
+        WeightLayout.TransposedConvolution(8, 6, 3, 2),
+        WeightLayout.TransposedConvolution(9, 9, 9, 9),
+        WeightLayout.TransposedConvolution(3, 6, 4, 3),
+        WeightLayout.TransposedConvolution(6, 3, 4, 3),
+        WeightLayout.TransposedConvolution(1, 5, 4),
     ];
 
     [Test]

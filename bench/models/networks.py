@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Rescales torchvision's networks and checks with another engine that their function is kept.
+
+    python3 networks.py --tool "dotnet <EquiNorm.Cli.dll>" [--out DIR] [--markdown FILE] [NAME ...]
+
+Each network gets random weights, channels of unequal scale and the batch statistics of random images (so that every normalisation does
+something), is written as ONNX with its normalisations in the graph, rescaled, verified, and run before and after: by OpenCV in float32, where
+it can read the model, else by the small interpreter in onnx_torch.py in float64. Needs torch, torchvision, onnx, numpy and, for the first engine,
+cv2. Seeds are fixed; other versions of these packages may give other weights.
+"""
+import argparse
+import collections
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import torch
+import torchvision
+from torch import nn
+
+import more_networks
+import onnx_torch
+
+SEED = 1902
+
+
+def slim(network, places):
+    """The dense head of AlexNet and VGG with 256 hidden units: 400 MB of random weights would show nothing more."""
+    first, second, last = places
+    head = network.classifier
+    head[first] = nn.Linear(head[first].in_features, 256)
+    head[second] = nn.Linear(256, 256)
+    head[last] = nn.Linear(256, 10)
+    return network
+
+
+def vision(name, **options):
+    return getattr(torchvision.models, name)(weights=None, **options)
+
+
+NETWORKS = {
+    "alexnet": (lambda: slim(vision("alexnet"), (1, 4, 6)), (3, 224, 224)),
+    "vgg11_bn": (lambda: slim(vision("vgg11_bn"), (0, 3, 6)), (3, 224, 224)),
+    "resnet18": (lambda: vision("resnet18"), (3, 96, 96)),
+    "resnet50": (lambda: vision("resnet50"), (3, 96, 96)),
+    "resnext50_32x4d": (lambda: vision("resnext50_32x4d"), (3, 96, 96)),
+    "regnet_y_400mf": (lambda: vision("regnet_y_400mf"), (3, 96, 96)),
+    "squeezenet1_1": (lambda: vision("squeezenet1_1"), (3, 96, 96)),
+    "densenet121": (lambda: vision("densenet121"), (3, 96, 96)),
+    "googlenet": (lambda: vision("googlenet", aux_logits=False, init_weights=False), (3, 96, 96)),
+    "inception_v3": (lambda: vision("inception_v3", aux_logits=False, init_weights=False), (3, 160, 160)),
+    "mobilenet_v2": (lambda: vision("mobilenet_v2"), (3, 96, 96)),
+    "mobilenet_v3_small": (lambda: vision("mobilenet_v3_small"), (3, 96, 96)),
+    "mnasnet0_5": (lambda: vision("mnasnet0_5"), (3, 96, 96)),
+    "efficientnet_b0": (lambda: vision("efficientnet_b0"), (3, 96, 96)),
+    "shufflenet_v2_x0_5": (lambda: vision("shufflenet_v2_x0_5"), (3, 96, 96)),
+    **more_networks.NETWORKS,
+}
+
+
+def prepare(network, shape):
+    """Unequal channels, then the statistics of one batch, moved a little."""
+    generator = torch.Generator().manual_seed(SEED)
+
+    def normal(*extents):
+        return torch.randn(*extents, generator=generator)
+
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)):
+                transposed = "Transpose" in type(module).__name__
+                weight = module.weight
+                weight.copy_(normal(*weight.shape) * (2 / (weight[0].numel() if not transposed else weight[:, 0].numel())) ** 0.5)
+                if not transposed:
+                    scale = torch.exp(0.7 * normal(weight.shape[0]))
+                    weight.mul_((scale / scale.pow(2).mean().sqrt()).view(-1, *[1] * (weight.dim() - 1)))
+                if module.bias is not None:
+                    module.bias.copy_(0.1 * normal(*module.bias.shape))
+            elif isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+                scale = torch.exp(0.7 * normal(*module.weight.shape))
+                module.weight.copy_(scale / scale.pow(2).mean().sqrt())
+                module.bias.copy_(0.3 * normal(*module.bias.shape))
+                module.momentum = 1.0
+            elif isinstance(module, nn.Dropout):
+                module.p = 0.0
+        network.train()
+        network(normal(8, *shape))
+        for module in network.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
+                module.running_mean.add_(0.1 * module.running_var.sqrt() * normal(*module.running_mean.shape))
+                module.running_var.mul_(torch.exp(0.2 * normal(*module.running_var.shape)))
+    return network.eval(), normal(2, *shape)
+
+
+def export(network, image, path):
+    # PRESERVE keeps the normalisations in the graph: folding them is part of what is checked.
+    torch.onnx.export(network, image, path, opset_version=13, training=torch.onnx.TrainingMode.PRESERVE,
+                      do_constant_folding=True,
+                      input_names=["image"], output_names=["scores"])
+
+
+def run_opencv(path, image):
+    try:
+        import cv2
+    except ImportError:
+        return None
+    try:
+        network = cv2.dnn.readNetFromONNX(path)
+        network.setInput(image.numpy())
+        return network.forward().copy()
+    except cv2.error:
+        return None
+
+
+def tool(command, *arguments):
+    run = subprocess.run([*shlex.split(command), *arguments, "--json"], capture_output=True, text=True)
+    try:
+        return run.returncode, json.loads(run.stdout)
+    except json.JSONDecodeError:
+        sys.exit(f"{arguments}: exit code {run.returncode}\n{run.stderr}")
+
+
+def deviation(before, after):
+    return float(np.abs(before - after).max() / np.abs(before).max())
+
+
+def blockers(report):
+    """Channels pinned by each operator, the ends of the network not counted."""
+    counts = collections.Counter()
+    for group in report["pinned"]:
+        reason = group["reason"]
+        if reason.startswith("network ") or reason.startswith("constant "):
+            continue
+        counts[re.split(r"[ :]", reason)[0]] += group["channels"]
+    return counts
+
+
+def check(name, options):
+    build, shape = NETWORKS[name]
+    torch.manual_seed(SEED)
+    network, image = prepare(build(), shape)
+    with torch.no_grad():
+        expected = network(image).numpy()
+    source, target = (os.path.join(options.out, f"{name}{end}.onnx") for end in ("", ".rescaled"))
+    export(network, image, source)
+    code, report = tool(options.tool, "rescale", source, "-o", target)
+    verified, verification = tool(options.tool, "verify", source, target)
+    engine, before, after = "OpenCV", run_opencv(source, image), None
+    if before is not None and deviation(expected, before) < 1e-3:
+        after = run_opencv(target, image)
+    if after is None:
+        engine, before, after = "interpreter", onnx_torch.run(source, image), onnx_torch.run(target, image)
+    pinned = blockers(report)
+    stuck = sum(not g["reason"].startswith(("network ", "constant ")) for g in report["pinned"])
+    row = {
+        "network": name,
+        "groups free / pinned": f"{report['groups']} / {stuck}",
+        "channels free / pinned": f"{report['channels']} / {sum(pinned.values())}",
+        "pinned by": ", ".join(f"{op} {count}" for op, count in pinned.most_common()) or "-",
+        "F before": f"{report['objectiveBefore']:.4g}",
+        "F after": f"{report['objectiveAfter']:.4g}",
+        "sweeps": f"{report['sweeps']:.1f}",
+        "gap": f"{report['gapBound']:.1e}" if report["gapBound"] is not None else "none",
+        "verify": f"{verification['maxDeviation']:.1e}" if verification["same"] else "NOT THE SAME",
+        "outputs": f"{deviation(before, after):.1e}",
+        "engine": engine,
+    }
+    good = code == 0 and verified == 0 and deviation(before, after) <= 2e-5 and deviation(expected, before) < 1e-3
+    print(("ok  " if good else "BAD ") + json.dumps(row), flush=True)
+    if not good:
+        print(f"    exit codes {code} {verified}, {report['message']}, {verification['reason']}, engine against torch {deviation(expected, before):.1e}")
+    if not options.keep:
+        os.remove(source)
+        os.remove(target)
+    return row, good
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tool", default="equinorm")
+    parser.add_argument("--out", default="/tmp")
+    parser.add_argument("--keep", action="store_true", help="keep the ONNX files")
+    parser.add_argument("--markdown", help="write the table to this file")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
+    options = parser.parse_args()
+    results = [check(name, options) for name in options.names or NETWORKS]
+    if options.markdown:
+        titles = list(results[0][0])
+        with open(options.markdown, "w", encoding="utf-8") as file:
+            file.write("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles) + "\n")
+            for row, _ in results:
+                file.write("| " + " | ".join(row.values()) + " |\n")
+    sys.exit(0 if all(good for _, good in results) else 1)
+
+
+if __name__ == "__main__":
+    main()
