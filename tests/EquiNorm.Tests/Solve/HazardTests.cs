@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using EquiNorm.Backends.Cpu;
 using EquiNorm.Model;
 using EquiNorm.Problem;
@@ -116,10 +117,27 @@ public class HazardTests
     [Test]
     public void The_element_scaler_refuses_layouts_that_it_cannot_walk()
     {
-        var channelsLast = WeightLayout.Convolution(2, 3, 2) with { InputStride = 1, KernelStride = 3 };
+        // Kernel positions outermost: no channel axis comes in rows.
+        var kernelFirst = WeightLayout.Convolution(2, 3, 2) with { OutputStride = 3, InputStride = 1, KernelStride = 6 };
 
         Assert.That(
-            () => new ElementScaler(channelsLast, ElementType.Float32, [1, 1], [1, 1, 1]), Throws.ArgumentException);
+            () => new ElementScaler(kernelFirst, ElementType.Float32, [1, 1], [1, 1, 1]), Throws.ArgumentException);
+    }
+
+    [Test]
+    public void The_element_scaler_walks_channels_last([Range(1, 12)] int part)
+    {
+        // [O, K, I].
+        var channelsLast = WeightLayout.Convolution(2, 3, 2) with { InputStride = 1, KernelStride = 3 };
+        double[] outputs = [2, 4], inputs = [1, 0.5, 8];
+        var scaler = new ElementScaler(channelsLast, ElementType.Float64, outputs, inputs);
+        var elements = Enumerable.Range(1, 12).Select(n => (double)n).ToArray();
+        for (var first = 0; first < elements.Length; first += part)
+        {
+            scaler.Scale(first, MemoryMarshal.AsBytes(elements.AsSpan(first, Math.Min(part, elements.Length - first))));
+        }
+
+        Assert.That(elements, Is.EqualTo(Enumerable.Range(0, 12).Select(n => (n + 1) * outputs[n / 6] * inputs[n % 3])));
     }
 
     [Test]

@@ -18,7 +18,7 @@ public sealed unsafe class ElementScaler
     // Within a row: the kernel positions of one channel lie together, or the channels of one position.
     private readonly bool _kernelInside;
 
-    /// <param name="layout">A contiguous layout without offset: [O, I, K] or [I, O, K], grouped or not, or [I, K, O].</param>
+    /// <param name="layout">A contiguous layout without offset whose rows are channels: [O, I, K], [O, K, I], [I, O, K] or [I, K, O], grouped or not.</param>
     /// <param name="type">Storage type.</param>
     /// <param name="outputs">The factor of each output channel.</param>
     /// <param name="inputs">The factor of each input channel (1/d, for a rescaling).</param>
@@ -41,7 +41,7 @@ public sealed unsafe class ElementScaler
         var kernelOutside = Strides(1, inner);
         if (layout.Elements > 0 && !kernelInside && !kernelOutside)
         {
-            throw new ArgumentException("The layout is none of [O, I, K], [I, O, K] and [I, K, O].", nameof(layout));
+            throw new ArgumentException("The layout is none of [O, I, K], [O, K, I], [I, O, K] and [I, K, O].", nameof(layout));
         }
 
         _layout = layout;
