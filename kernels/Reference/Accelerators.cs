@@ -186,6 +186,8 @@ namespace ILGPU.Runtime.Cuda
     public sealed class CudaAccelerator : Accelerator
     {
         internal CudaAccelerator() => throw Stub.NotRunnable;
+
+        public int DeviceId => throw Stub.NotRunnable;
     }
 
     public static class CudaContextExtensions
