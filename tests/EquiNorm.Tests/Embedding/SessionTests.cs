@@ -17,8 +17,9 @@ public class SessionTests
     [Test]
     public void A_step_is_the_steppers([ValueSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))] string family)
     {
-        var seed = TestSeeds.Of(family, 1200);
-        var network = RandomNetworks.Create(family, seed, Plain);
+        // The first draw whose weights all have a framework's shape: a view with gaps between its groups has none.
+        var network = Enumerable.Range(1200, 100).Select(n => RandomNetworks.Create(family, TestSeeds.Of(family, n), Plain))
+            .First(n => n.Network.Weights.All(w => HasShape(w.Layout)));
         var twin = network.Clone();
         var problem = new RescalingProblem(network.Network);
         using var session = new RescalingSession(problem);
@@ -45,7 +46,7 @@ public class SessionTests
     public void Several_sweeps_are_several_steps_applied_once([Values(2, 5)] int sweeps)
     {
         var seed = TestSeeds.Of("sweeps", sweeps);
-        var network = RandomNetworks.Create("residual", seed, Plain);
+        var network = RandomNetworks.Create("residual", seed, Plain with { Strided = 0 });
         var twin = network.Clone();
         var problem = new RescalingProblem(network.Network);
         using var session = new RescalingSession(problem, options: new SessionOptions { Step = new StepOptions { Sweeps = sweeps } });
@@ -163,7 +164,7 @@ public class SessionTests
     public void Memory_that_is_given_is_used_and_enough([Values(1, 3)] int sweeps)
     {
         var seed = TestSeeds.Of("workspace", sweeps);
-        var network = RandomNetworks.Create("mixed", seed, Plain);
+        var network = RandomNetworks.Create("mixed", seed, Plain with { Strided = 0 });
         using var pins = network.Bind();
         using var backend = new CpuBackend(2);
         using var session = new RescalingSession(
@@ -398,6 +399,14 @@ public class SessionTests
             [.. Enumerable.Range(1, 8).Select(n => (float)Math.Cos(n))]);
     }
 
+    private static bool HasShape(WeightLayout layout)
+    {
+        var (first, stride) = layout.Order == TensorOrder.OutputInput
+            ? (layout.OutputsPerGroup, layout.OutputStride)
+            : (layout.InputsPerGroup, layout.InputStride);
+        return layout.Groups == 1 || first == 1 || layout.GroupStride == first * stride;
+    }
+
     private static void Bind(RescalingSession session, Network network, NetworkTensors tensors)
     {
         foreach (var weight in network.Weights)
@@ -424,8 +433,7 @@ public class SessionTests
                 continue;
             }
 
-            // A view with gaps between groups has a shape of its own.
-            Assert.Inconclusive($"'{weight.Name}' has gaps between its groups");
+            throw new InvalidOperationException($"'{weight.Name}' has gaps between its groups.");
         }
     }
 
