@@ -89,10 +89,11 @@ internal static class CommandLine
         var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
+        var report = new Option<string?>("--report") { Description = "Also write a report as one HTML page: what was done, how well, what was left alone and why.", HelpName = "OUT.html" };
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, dryRun, json,
+            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, dryRun, report, json,
         };
         command.SetAction(p => (int)RescaleCommand.Run(
             new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
@@ -110,6 +111,8 @@ internal static class CommandLine
                 Backend = p.GetValue(backend)!,
                 Threads = p.GetValue(threads),
                 Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
+                Report = p.GetValue(report),
+                CommandLine = Values.Quote(p.Tokens.Select(t => t.Value)),
             },
             Format(p.GetValue(json)), streams, gpus, cancellation));
         return command;

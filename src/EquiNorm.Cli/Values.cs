@@ -100,6 +100,10 @@ internal static class Values
         _ => "auto",
     };
 
+    /// <summary>A command as one types it: words with anything unusual in them are quoted.</summary>
+    public static string Quote(IEnumerable<string> words) => string.Join(' ', words.Prepend("equinorm").Select(
+        w => w.Length > 0 && w.All(c => char.IsLetterOrDigit(c) || "-_./\\:=,+@%[]".Contains(c)) ? w : $"'{w.Replace("'", "'\\''", StringComparison.Ordinal)}'"));
+
     private static bool Choose<T>(string text, out T value, params ReadOnlySpan<(string Name, T Value)> choices)
     {
         foreach (var (name, choice) in choices)

@@ -40,6 +40,15 @@ public sealed class OnnxModel : IDisposable
     /// <exception cref="OnnxFormatException">The file, or a data file that it names, cannot be read or is not valid.</exception>
     public static OnnxModel Open(string path) => new(LayoutReader.Open(path));
 
+    /// <summary>Whether a path leads to the model's file or one of its data files, symbolic links followed: what is written there would replace the model.</summary>
+    /// <exception cref="IOException">The path runs in circles.</exception>
+    public bool IsStoredIn(string path)
+    {
+        string real = ExternalFiles.RealPath(path);
+        var comparison = OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
+        return _layout.External.InOrder.Append(_layout.File).Any(f => string.Equals(ExternalFiles.RealPath(f.Path), real, comparison));
+    }
+
     /// <summary>Finds the channel groups of the model.</summary>
     /// <exception cref="OnnxFormatException">The graph contradicts itself.</exception>
     public OnnxNetwork Analyze(OnnxOptions? options = null)

@@ -18,11 +18,13 @@ internal static class RescaleCommand
     public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         CheckOutput(request);
+        var report = ReportFile.For(request);
 
         // Before the model is read: a GPU that is not there should be said at once.
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
         var clock = Stopwatch.StartNew();
         using var model = OnnxModel.Open(request.Input);
+        report?.Opened(model, cancellation);
         using var onnx = model.Analyze(request.Model);
         var opened = clock.Elapsed;
         long bytes = model.Length;
@@ -38,6 +40,7 @@ internal static class RescaleCommand
             outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, cancellation) };
         }
 
+        report?.Write(outcome, model, cancellation);
         if (format == ResultFormat.Json)
         {
             streams.Out.WriteLine(JsonSerializer.Serialize(RescaleJson.Of(outcome), Documents.Default.RescaleDocument));

@@ -41,6 +41,12 @@ internal sealed record RescaleRequest(string Input, string? Output, double Norm)
 
     /// <summary>Whether the output is written.</summary>
     public WriteMode Mode { get; init; }
+
+    /// <summary>Where a report goes; null for none.</summary>
+    public string? Report { get; init; }
+
+    /// <summary>The command as it was typed.</summary>
+    public string CommandLine { get; init; } = "";
 }
 
 /// <summary>What has been done.</summary>
