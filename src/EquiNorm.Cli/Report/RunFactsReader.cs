@@ -9,6 +9,7 @@ namespace EquiNorm.Cli.Report;
 /// <summary>What rescaled the model: command line, versions, machine, files with their hashes.</summary>
 internal static class RunFactsReader
 {
+    private const int DigitsOfCommit = 12;
     private const string CpuInfo = "/proc/cpuinfo";
 
     /// <summary>Collects the facts of a run.</summary>
@@ -48,9 +49,13 @@ internal static class RunFactsReader
         return new FileFact(role, path, stream.Length, Convert.ToHexStringLower(hash.GetHashAndReset()));
     }
 
-    // "0.1.0+commit" in builds that know their commit.
-    private static string Version() =>
-        typeof(RunFactsReader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+    // "0.1.0+commit" in builds that know their commit, of which the first digits will do.
+    private static string Version()
+    {
+        string full = typeof(RunFactsReader).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+        int commit = full.IndexOf('+', StringComparison.Ordinal);
+        return commit < 0 || full.Length <= commit + 1 + DigitsOfCommit ? full : full[..(commit + 1 + DigitsOfCommit)];
+    }
 
     private static string? Processor()
     {

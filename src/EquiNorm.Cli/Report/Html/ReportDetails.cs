@@ -89,7 +89,7 @@ internal static class ReportDetails
         html.Element("h3", $"Frozen: {Figures.Whole(frozen.Sum(f => f.Channels.Count))} dead channels");
         if (frozen.Count == 0)
         {
-            html.Element("p", "No channel is dead: each is written and read by a weight that is not zero.");
+            html.Element("p", "No channel of a free group is dead: each is written and read by a weight that is not zero.");
             return;
         }
 
