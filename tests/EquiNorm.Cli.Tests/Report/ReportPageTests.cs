@@ -63,13 +63,13 @@ internal sealed class ReportPageTests
         using var directory = new TemporaryDirectory();
         var model = new OnnxModelWriter().Input(Evil + "in", -1, 2).Output(Quote + "out", -1, 2);
         model.Floats(Evil, [2, 2], [1, 2, 3, 4]).Floats(Quote, [2, 2], [5, 0, 7, 0]).Floats(Odd, [2, 2], [9, 8, 0, 0]);
-        model.Node("MatMul", [Evil + "in", Evil], [Quote]).Node("Relu", [Quote], [Odd + "r"]).Node("MatMul", [Odd + "r", Quote], [Evil + "h"]);
+        model.Node("MatMul", [Evil + "in", Evil], [Quote + "g"]).Node("Relu", [Quote + "g"], [Odd + "r"]).Node("MatMul", [Odd + "r", Quote], [Evil + "h"]);
         model.Node("Relu", [Evil + "h"], [Evil + "s"]).Node("MatMul", [Evil + "s", Odd], [Quote + "out"]);
         var (run, page) = Rescale(directory, model.Save(directory["<b>&in'\".onnx"]));
         Assert.Multiple(() =>
         {
             Assert.That(run.ExitCode, Is.Zero, run.Out + run.Error);
-            Assert.That(page.Tags, Has.None.AnyOf("script", "img", "b!"));
+            Assert.That(page.Tags, Has.None.AnyOf("script", "img"));
             Assert.That(page.Text, Does.Not.Contain("<script").And.Not.Contain("<img").And.Not.Contain('\u0001').And.Not.Contain('\u202E').And.Not.Contain("<!--"));
             Assert.That(page.Words, Does.Contain(Evil).And.Contain(Quote), "names are shown as they are");
             Assert.That(page.Text.Count(c => c == '\uFFFD'), Is.Positive, "what cannot be shown is marked");
