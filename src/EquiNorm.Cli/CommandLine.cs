@@ -3,6 +3,7 @@ using System.Text.Json;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Commands;
 using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Text;
 using EquiNorm.Gpu.Cuda;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
@@ -28,7 +29,13 @@ internal static class CommandLine
             Describe(streams, cancellation),
             Devices(streams, gpus),
         };
+        root.Add(CommandReference.Command(root, streams));
         var parsed = root.Parse(args);
+        if (CommandReference.IsHelp(parsed))
+        {
+            return (int)CommandReference.WriteHelp(parsed.CommandResult.Command, streams);
+        }
+
         bool json = args.Contains("--json");
         if (parsed.Errors.Count > 0)
         {

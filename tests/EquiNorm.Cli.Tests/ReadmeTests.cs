@@ -86,22 +86,6 @@ internal sealed class ReadmeTests
         Assert.That(links.Where(l => !Path.Exists(Path.Combine(Root, l))), Is.Empty);
     }
 
-    // Every option of the reference is one that the parser knows, and the other way round.
-    [TestCase("rescale")]
-    [TestCase("inspect")]
-    [TestCase("verify")]
-    [TestCase("describe")]
-    [TestCase("devices")]
-    public void The_reference_lists_the_options(string command)
-    {
-        string line = Readme.Split("\n\n").First(p => p.Contains($"equinorm {command} ", StringComparison.Ordinal) && p.Contains("[--json]", StringComparison.Ordinal));
-        line = line[line.IndexOf($"equinorm {command} ", StringComparison.Ordinal)..];
-        int next = line.IndexOf("\nequinorm ", StringComparison.Ordinal);
-        line = next < 0 ? line : line[..next];
-        var options = (string text) => System.Text.RegularExpressions.Regex.Matches(text, @"--[a-z][a-z-]+").Select(m => m.Value).Where(o => o is not "--help" and not "--output").Distinct();
-        Assert.That(options(line), Is.EquivalentTo(options(Tool.Run(command, "--help").Out)));
-    }
-
     private static string Block(string language)
     {
         int start = Readme.IndexOf($"```{language}\n", StringComparison.Ordinal) + language.Length + 4;

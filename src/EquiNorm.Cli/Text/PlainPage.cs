@@ -71,7 +71,8 @@ internal sealed class PlainPage(Streams streams) : Page
         streams.Out.WriteLine(line.ToString().TrimEnd());
     }
 
-    private static IEnumerable<string> Wrap(string text, int width)
+    /// <summary>A text in lines of at most a width; words are kept whole.</summary>
+    public static IEnumerable<string> Wrap(string text, int width)
     {
         while (text.Length > width)
         {

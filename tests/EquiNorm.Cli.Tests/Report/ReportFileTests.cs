@@ -23,7 +23,7 @@ internal sealed class ReportFileTests
             Assert.That(run.ExitCode, Is.Zero, run.Error);
             Assert.That(page.Headline, Does.StartWith("The sum of squared weights fell from").And.EndWith("times smaller."));
             Assert.That(page.Words, Does.Contain("certified").And.Contain("The function is unchanged. Verified").And.Contain(deviation).And.Contain("Function verified"));
-            Assert.That(page.Words, Does.Contain("Frozen: 1 dead channels").And.Contain("nothing writes it").And.Contain("network input image"));
+            Assert.That(page.Words, Does.Contain("Frozen: 1 dead channel").And.Contain("nothing writes it").And.Contain("network input image"));
             Assert.That(page.Words, Does.Contain($"equinorm rescale {model} -o {directory["out.onnx"]} --report {report}").And.Contain(hash));
             Assert.That(page.Words, Does.Contain(".NET").And.Contain("logical processor").And.Contain("verify"));
             Assert.That(page.Root.Descendants("path").Count(p => (string?)p.Attribute("class") == "k kd"), Is.EqualTo(2), "the legend, and the dead channel");

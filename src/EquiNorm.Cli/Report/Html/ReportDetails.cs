@@ -1,3 +1,5 @@
+using EquiNorm.Cli.Text;
+
 namespace EquiNorm.Cli.Report.Html;
 
 /// <summary>The parts of the page that are tables: what was left alone and why, and how the run was made.</summary>
@@ -42,7 +44,7 @@ internal static class ReportDetails
 
     private static void Pinned(HtmlWriter html, IReadOnlyList<PinnedCause> causes)
     {
-        html.Element("h3", $"Pinned: {Figures.Whole(causes.Sum(c => c.Groups.Count))} groups of channels").Element(
+        html.Element("h3", $"Pinned: {Say.Count(causes.Sum(c => c.Groups.Count), "group")} of channels").Element(
             "p", "The channels of these groups keep a factor of 1, because what reads or writes them would change the function otherwise, or by request.");
         html.Open("table").Open("thead").Open("tr").Element("th", "Operator", ("scope", "col")).Element("th", "Why", ("scope", "col")).Element("th", "Groups", ("scope", "col"))
             .Element("th", "Channels", ("scope", "col"), ("class", "n")).Close().Close().Open("tbody");
@@ -86,7 +88,7 @@ internal static class ReportDetails
 
     private static void Frozen(HtmlWriter html, IReadOnlyList<FrozenChannels> frozen)
     {
-        html.Element("h3", $"Frozen: {Figures.Whole(frozen.Sum(f => f.Channels.Count))} dead channels");
+        html.Element("h3", $"Frozen: {Say.Count(frozen.Sum(f => f.Channels.Count), "dead channel")}");
         if (frozen.Count == 0)
         {
             html.Element("p", "No channel of a free group is dead: each is written and read by a weight that is not zero.");
