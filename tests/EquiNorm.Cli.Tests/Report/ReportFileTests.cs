@@ -1,5 +1,6 @@
 // Where a report goes, what it claims, and when there is none.
 using EquiNorm.Testing;
+using EquiNorm.Testing.Onnx;
 using NUnit.Framework;
 
 namespace EquiNorm.Cli.Tests.Report;
@@ -109,6 +110,26 @@ internal sealed class ReportFileTests
 
             Assert.That(File.ReadAllBytes(model), Is.EqualTo(bytes));
             Assert.That(Tool.Left(directory, "in.onnx", "link.html"), Is.Empty);
+        });
+    }
+
+    [Test]
+    public void It_replaces_no_data_file_of_the_model_and_takes_no_hash_of_a_part()
+    {
+        using var directory = new TemporaryDirectory();
+        byte[] data = System.Runtime.InteropServices.MemoryMarshal.AsBytes<float>(DenseModel.Values(1, 4)).ToArray();
+        File.WriteAllBytes(directory["weights.bin"], data);
+        var model = new OnnxModelWriter().Input("x", -1, 2).Output("y", -1, 2);
+        model.Child(5, model.External("w", 1, [2, 2], ("location", "weights.bin"))).Floats("v", [2, 2], DenseModel.Values(2, 4));
+        string path = model.Node("MatMul", ["x", "w"], ["h"]).Node("Relu", ["h"], ["r"]).Node("MatMul", ["r", "v"], ["y"]).Save(directory["in.onnx"]);
+        var refused = Tool.Run("rescale", path, "--dry-run", "--report", directory["weights.bin"]);
+        var made = Tool.Run("rescale", path, "-o", directory["out.onnx"], "--report", directory["report.html"]);
+        Assert.Multiple(() =>
+        {
+            Assert.That(refused.ExitCode, Is.EqualTo((int)ExitCode.Usage), refused.Error);
+            Assert.That(File.ReadAllBytes(directory["weights.bin"]), Is.EqualTo(data));
+            Assert.That(made.ExitCode, Is.Zero, made.Error);
+            Assert.That(ReportHtml.Load(directory["report.html"]).Words, Does.Contain("with its data files").And.Contain("not taken").And.Contain("Function verified"));
         });
     }
 
