@@ -7,6 +7,7 @@ using EquiNorm.Cli.Text;
 using EquiNorm.Model;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
+using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
@@ -69,7 +70,7 @@ internal static class RescaleCommand
     private static RescaleOutcome Solve(
         RescaleRequest request, OnnxNetwork onnx, IBackend backend, Streams streams, CancellationToken cancellation)
     {
-        var network = Freeze(onnx.Network, request.Freeze);
+        var network = FrozenNames.Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
         using var progress = new ProgressLine(streams);
         var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
@@ -79,19 +80,27 @@ internal static class RescaleCommand
         return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
         {
             Scaled = onnx.ScaledNormalizations,
+            Int8 = Int8(request, tensors, result.Scalings, cancellation),
         };
     }
 
-    private static Network Freeze(Network network, IReadOnlyList<string> names)
+    private static (Int8Survey Before, Int8Survey After, TimeSpan Time)? Int8(
+        RescaleRequest request, NetworkTensors tensors, Scalings? scalings, CancellationToken cancellation)
     {
+        if (request.Int8 == Int8Report.No || scalings is null)
+        {
+            return null;
+        }
+
         try
         {
-            var full = network.Groups.ToLookup(g => Say.Group(g.Name), g => g.Name);
-            return names.Count == 0 ? network : network.Freeze(names.SelectMany(n => full.Contains(n) ? full[n] : [n]));
+            var clock = Stopwatch.StartNew();
+            var surveys = Int8Survey.Take(tensors, request.Threads, cancellation, Scalings.Identity(tensors.Network), scalings);
+            return (surveys[0], surveys[1], clock.Elapsed);
         }
         catch (NetworkException e)
         {
-            throw new CliException(ExitCode.Usage, e.Message + " 'equinorm inspect' lists the names.", e);
+            throw new CliException(ExitCode.NonFinite, e.Message + " Nothing was written.", e);
         }
     }
 

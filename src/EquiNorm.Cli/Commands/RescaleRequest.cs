@@ -1,6 +1,7 @@
 using EquiNorm.Cli.Backends;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
+using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
@@ -13,6 +14,16 @@ internal enum WriteMode
 
     /// <summary>No: report only.</summary>
     DryRun,
+}
+
+/// <summary>Whether the report says what 8 bits lose of the weights.</summary>
+internal enum Int8Report
+{
+    /// <summary>No: it costs four more readings of the weights.</summary>
+    No,
+
+    /// <summary>Yes.</summary>
+    Yes,
 }
 
 /// <summary>What `equinorm rescale` was asked to do.</summary>
@@ -41,6 +52,9 @@ internal sealed record RescaleRequest(string Input, string? Output, double Norm)
 
     /// <summary>Whether the output is written.</summary>
     public WriteMode Mode { get; init; }
+
+    /// <summary>Whether the report says what 8 bits lose.</summary>
+    public Int8Report Int8 { get; init; }
 }
 
 /// <summary>What has been done.</summary>
@@ -55,6 +69,9 @@ internal sealed record RescaleOutcome(
 {
     /// <summary>Normalisations whose gamma and beta carry factors, for a model that will be trained further.</summary>
     public IReadOnlyList<string> Scaled { get; init; } = [];
+
+    /// <summary>What 8 bits lose before and after, and how long it took to find out; null if nobody asked.</summary>
+    public (Int8Survey Before, Int8Survey After, TimeSpan Time)? Int8 { get; init; }
 
     /// <summary>Opening and analysing the model, and reading its weights once.</summary>
     public TimeSpan Read { get; init; }

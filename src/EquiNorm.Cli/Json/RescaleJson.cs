@@ -42,6 +42,7 @@ internal static class RescaleJson
             Underflowed = outcome.Saved.Underflowed,
             Notes = network.Notes,
             Layers = [.. Layers(outcome)],
+            Int8 = outcome.Int8 is { } int8 ? Int8Json.Of(int8.Before, int8.After, int8.Time) : null,
             Backend = result.Backend,
             Threads = result.Threads,
             Seconds = new SecondsDocument(

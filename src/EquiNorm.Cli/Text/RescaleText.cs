@@ -25,6 +25,11 @@ internal static class RescaleText
             page.Table(["Layer", "Out x in x kernel", $">{Say.Number(request.Norm)}-norm before", ">after"], Layers(outcome), "layers");
         }
 
+        if (outcome.Int8 is { } int8)
+        {
+            Int8Text.Write(int8.Before, int8.After, page);
+        }
+
         page.Gap();
         page.Facts(Facts(outcome));
         page.Gap();
@@ -55,6 +60,11 @@ internal static class RescaleText
         }
 
         foreach (var fact in Remarks(outcome))
+        {
+            yield return fact;
+        }
+
+        foreach (var fact in outcome.Int8 is { } int8 ? Int8Text.Facts(int8.Before, int8.After) : [])
         {
             yield return fact;
         }
