@@ -2,6 +2,8 @@
 // the kernel that the writers use, so that the survey of factors has the same bits as the survey of what is written. Rows of the result are
 // rows of the rectangle and hold inner * kernel elements, kernel positions inside, or outside where they lie so in memory.
 
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using EquiNorm.Backends.Cpu;
 
 namespace EquiNorm.Quantization;
@@ -17,7 +19,7 @@ internal sealed unsafe class WidenedTile
     {
         _stored = GC.AllocateUninitializedArray<byte>(checked((int)elements * sizeof(double)), pinned: true);
         _values = GC.AllocateUninitializedArray<double>(checked((int)elements), pinned: true);
-        Values = (double*)System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(_values, 0);
+        Values = (double*)Marshal.UnsafeAddrOfPinnedArrayElement(_values, 0);
     }
 
     /// <summary>The elements, [rows][inner * kernel].</summary>
@@ -61,6 +63,7 @@ internal sealed unsafe class WidenedTile
         public MatrixView View;
         public double* Destination;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run<TLanes, TVector, TElement>()
             where TLanes : struct, ILanes<TVector>
             where TVector : unmanaged
@@ -77,6 +80,7 @@ internal sealed unsafe class WidenedTile
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private readonly void Run<TLanes, TVector, TElement>(byte* source, int count)
             where TLanes : struct, ILanes<TVector>
             where TVector : unmanaged

@@ -36,9 +36,17 @@ internal sealed class Int8SurveyTests
     // Tiles, tails and columns: each extent that the loops cut at, in each order of storage.
     [Test]
     public void Every_order_of_storage_agrees_with_plain_loops(
-        [Values(1, 2, 31, 32, 33, 65, 257)] int outputs, [Values(1, 3, 33, 257)] int inputs, [Values(1, 2, 9, 49)] int kernel, [Values(ElementType.Float32, ElementType.BFloat16)] ElementType type)
+        [Values(1, 2, 31, 32, 33, 65, 257)] int outputs, [Values(1, 3, 33, 257)] int inputs, [Values(ElementType.Float32, ElementType.BFloat16)] ElementType type)
     {
-        Assume.That((long)outputs * inputs * kernel, Is.LessThan(200_000), "plain loops are slow");
+        // Plain loops are slow: a long kernel only where there are few channels.
+        foreach (int kernel in new[] { 1, 2, 9, 49 }.Where(k => (long)outputs * inputs * k < 100_000))
+        {
+            Every_order_of_storage(outputs, inputs, kernel, type);
+        }
+    }
+
+    private static void Every_order_of_storage(int outputs, int inputs, int kernel, ElementType type)
+    {
         WeightLayout[] layouts =
         [
             WeightLayout.Convolution(outputs, inputs, kernel),
