@@ -89,12 +89,13 @@ internal static class CommandLine
         var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
         var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var absorb = new Option<bool>("--absorb-bias") { Description = "Move high biases behind folded batch normalisations into the next layer. The function is then not quite the same." };
         var int8 = new Option<bool>("--int8") { Description = "Report the signal-to-noise of the weights in int8, before and after." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, int8, dryRun, json,
+            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, json,
         };
         command.SetAction(p => (int)RescaleCommand.Run(
             new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
@@ -111,6 +112,7 @@ internal static class CommandLine
                 Freeze = p.GetValue(freeze) ?? [],
                 Backend = p.GetValue(backend)!,
                 Threads = p.GetValue(threads),
+                Biases = p.GetValue(absorb) ? BiasHandling.Absorb : BiasHandling.Keep,
                 Int8 = p.GetValue(int8) ? Int8Report.Yes : Int8Report.No,
                 Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
             },

@@ -19,6 +19,10 @@ internal static class RescaleCommand
     public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         CheckOutput(request);
+        if (request.Biases == BiasHandling.Absorb && request.Model.Normalization != NormalizationHandling.Fold)
+        {
+            throw new CliException(ExitCode.Usage, "--absorb-bias moves the biases of folded batch normalisations; it needs --batch-norm fold.");
+        }
 
         // Before the model is read: a GPU that is not there should be said at once.
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
@@ -36,7 +40,7 @@ internal static class RescaleCommand
 
         if (request.Mode == WriteMode.Write)
         {
-            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, cancellation) };
+            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, outcome.Absorption, cancellation) };
         }
 
         if (format == ResultFormat.Json)
@@ -80,6 +84,7 @@ internal static class RescaleCommand
         return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
         {
             Scaled = onnx.ScaledNormalizations,
+            Absorption = request.Biases == BiasHandling.Absorb && result.Scalings is { } scalings ? onnx.PlanAbsorption(scalings) : null,
             Int8 = Int8(request, tensors, result.Scalings, cancellation),
         };
     }
@@ -104,11 +109,12 @@ internal static class RescaleCommand
         }
     }
 
-    private static OnnxSaveReport Save(OnnxNetwork onnx, string path, Scalings scalings, CancellationToken cancellation)
+    private static OnnxSaveReport Save(
+        OnnxNetwork onnx, string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation)
     {
         try
         {
-            return onnx.Save(path, scalings, cancellation);
+            return onnx.Save(path, scalings, absorption, cancellation);
         }
         catch (NetworkException e)
         {

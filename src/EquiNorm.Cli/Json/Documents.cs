@@ -73,6 +73,9 @@ internal sealed record RescaleDocument
     /// <summary>Null without --int8.</summary>
     public Int8Document? Int8 { get; init; }
 
+    /// <summary>Null without --absorb-bias.</summary>
+    public AbsorptionDocument? Absorbed { get; init; }
+
     public required string Backend { get; init; }
 
     public int Threads { get; init; }
