@@ -27,7 +27,7 @@ internal static class FloorTable
         var threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
         var names = args.Length > 1 ? args[1..] : [.. StandardNetworks.Names];
         using var backend = new CpuBackend(threads);
-        Print($"- {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}");
+        Print($"- {Runtime()}");
         Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds, medians, float32 weights, p = 2, tolerance 1e-8");
         Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run");
         Print($"- momentum: a float32 first moment for every weight, and its read and write in step and floor (5 |W| bytes)");
@@ -125,7 +125,11 @@ internal static class FloorTable
         return $"{line?.Split(':')[1].Trim() ?? RuntimeInformation.ProcessArchitecture.ToString()} ({widest})";
     }
 
-    private static string Commit()
+    /// <summary>Runtime, system and processor.</summary>
+    public static string Runtime() => $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}";
+
+    /// <summary>The commit that is checked out.</summary>
+    public static string Commit()
     {
         try
         {

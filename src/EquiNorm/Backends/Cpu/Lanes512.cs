@@ -42,16 +42,16 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
     public static Vector512<double> Max(Vector512<double> left, Vector512<double> right) => Vector512.MaxNative(left, right);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<double> MaxMagnitude(Vector512<double> magnitude, Vector512<double> value) =>
+    public static Vector512<double> MaxMagnitude(Vector512<double> left, Vector512<double> right) =>
         Avx512DQ.IsSupported
-            ? Avx512DQ.Range(magnitude, value, LargerMagnitude)
-            : Vector512.MaxNative(magnitude, Vector512.Abs(value));
+            ? Avx512DQ.Range(left, right, LargerMagnitude)
+            : Vector512.MaxNative(Vector512.Abs(left), Vector512.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<double> MinMagnitude(Vector512<double> magnitude, Vector512<double> value) =>
+    public static Vector512<double> MinMagnitude(Vector512<double> left, Vector512<double> right) =>
         Avx512DQ.IsSupported
-            ? Avx512DQ.Range(magnitude, value, SmallerMagnitude)
-            : Vector512.MinNative(magnitude, Vector512.Abs(value));
+            ? Avx512DQ.Range(left, right, SmallerMagnitude)
+            : Vector512.MinNative(Vector512.Abs(left), Vector512.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<double> Abs(Vector512<double> value) => Vector512.Abs(value);
