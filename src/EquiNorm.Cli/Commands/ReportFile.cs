@@ -62,7 +62,7 @@ internal sealed class ReportFile
     public void Write(RescaleOutcome outcome, OnnxModel model, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
-        var verification = Verify(model, cancellation);
+        var verification = Verify(outcome, model, cancellation);
         var verified = clock.Elapsed;
         byte[] page = ReportPage.Render(ReportBuilder.Build(outcome, RunFactsReader.Read(outcome, _files), verification, verified));
         try
@@ -75,11 +75,17 @@ internal sealed class ReportFile
         }
     }
 
-    private Verification Verify(OnnxModel model, CancellationToken cancellation)
+    private Verification Verify(RescaleOutcome outcome, OnnxModel model, CancellationToken cancellation)
     {
         if (_request.Mode == WriteMode.DryRun)
         {
             return new Verification.Skipped("Nothing was written (dry run), so there was nothing to verify.");
+        }
+
+        if (outcome.Absorption is { Channels: > 0 })
+        {
+            _files.Add(Hashed("output", _request.Output!, null, cancellation));
+            return new Verification.Skipped("High biases were moved into the next layer (--absorb-bias): the function is not quite the same, and factors alone do not explain the output.");
         }
 
         // Once the output has replaced the input there is nothing left to compare it with.

@@ -20,9 +20,26 @@ internal static class JsonTables
         }
 
         html.Close().Close();
-        foreach (var property in document.EnumerateObject().Where(p => p.Value.ValueKind == JsonValueKind.Array && p.Value.GetArrayLength() > 0))
+        foreach (var (name, list) in Arrays(document, ""))
         {
-            List(html, property.Name, property.Value);
+            List(html, name, list);
+        }
+    }
+
+    // Lists within objects become "absorbed.layers".
+    private static IEnumerable<(string Name, JsonElement List)> Arrays(JsonElement element, string prefix)
+    {
+        foreach (var property in element.EnumerateObject())
+        {
+            if (property.Value.ValueKind == JsonValueKind.Array && property.Value.GetArrayLength() > 0)
+            {
+                yield return (prefix + property.Name, property.Value);
+            }
+
+            foreach (var inner in property.Value.ValueKind == JsonValueKind.Object ? Arrays(property.Value, $"{prefix}{property.Name}.") : [])
+            {
+                yield return inner;
+            }
         }
     }
 
@@ -50,7 +67,8 @@ internal static class JsonTables
         int count = list.GetArrayLength();
         string cut = count > MostRows ? $": the first {MostRows} of {count}; --json lists all" : "";
         bool objects = list[0].ValueKind == JsonValueKind.Object;
-        List<string> columns = objects ? [.. list[0].EnumerateObject().Select(p => p.Name)] : ["value"];
+        var rows = list.EnumerateArray().Take(MostRows).Select(i => objects ? Cells(i, "").ToDictionary(c => c.Name, c => c.Value) : new() { ["value"] = Value(i) }).ToList();
+        var columns = rows.SelectMany(r => r.Keys).Distinct().ToList();
         html.Open("table").Element("caption", name + cut).Open("thead").Open("tr");
         foreach (string column in columns)
         {
@@ -58,12 +76,12 @@ internal static class JsonTables
         }
 
         html.Close().Close().Open("tbody");
-        foreach (var item in list.EnumerateArray().Take(MostRows))
+        foreach (var row in rows)
         {
             html.Open("tr");
             foreach (string column in columns)
             {
-                html.Element("td", !objects ? Value(item) : item.TryGetProperty(column, out var value) ? Value(value) : "", ("class", "name"));
+                html.Element("td", row.GetValueOrDefault(column, ""), ("class", "name"));
             }
 
             html.Close();
@@ -71,6 +89,10 @@ internal static class JsonTables
 
         html.Close().Close();
     }
+
+    // A row's own values, those of objects in it, and lists in one cell.
+    private static IEnumerable<(string Name, string Value)> Cells(JsonElement item, string prefix) => item.EnumerateObject().SelectMany(
+        p => p.Value.ValueKind == JsonValueKind.Object ? Cells(p.Value, $"{prefix}{p.Name}.") : [(prefix + p.Name, Value(p.Value))]);
 
     private static string Value(JsonElement value) => value.ValueKind switch
     {
