@@ -9,7 +9,7 @@ from torch.nn import functional as F
 def run(path, image):
     graph = onnx.load(path).graph
     values = {t.name: tensor(t) for t in graph.initializer}
-    values[graph.input[0].name] = image.double()
+    values[graph.input[0].name] = image.double() if image.is_floating_point() else image
     for node in graph.node:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         results = evaluate(node, attributes, [values[n] if n else None for n in node.input])
@@ -66,7 +66,8 @@ def evaluate(node, a, i):
     x = i[0] if i else None
     simple = {
         "Relu": torch.relu, "Sigmoid": torch.sigmoid, "Sqrt": torch.sqrt, "Identity": lambda v: v, "Dropout": lambda v: v, "Erf": torch.erf,
-        "HardSwish": F.hardswish, "Tanh": torch.tanh, "Shape": lambda v: torch.tensor(v.shape),
+        "HardSwish": F.hardswish, "Tanh": torch.tanh, "Shape": lambda v: torch.tensor(v.shape), "Neg": torch.neg, "Cos": torch.cos, "Sin": torch.sin,
+        "Reciprocal": torch.reciprocal, "Exp": torch.exp,
     }
     if op in simple:
         return simple[op](x)
@@ -87,6 +88,27 @@ def evaluate(node, a, i):
         w = i[1].t() if a.get("transB", 0) else i[1]
         y = a.get("alpha", 1.0) * (x @ w)
         return y if len(i) < 3 else y + a.get("beta", 1.0) * i[2]
+    if op == "Softmax":
+        return torch.softmax(x, a.get("axis", -1))
+    if op == "LayerNormalization":
+        return F.layer_norm(x, x.shape[a.get("axis", -1):], i[1], i[2] if len(i) > 2 else None, a.get("epsilon", 1e-5))
+    if op == "Where":
+        return torch.where(x.bool(), i[1], i[2])
+    if op == "Equal":
+        return x == i[1]
+    if op == "ConstantOfShape":
+        value = tensor(a["value"]) if "value" in a else torch.zeros(1, dtype=torch.float64)
+        return value.reshape(()).expand(x.tolist()).clone()
+    if op == "Expand":
+        return x.expand(torch.broadcast_shapes(x.shape, tuple(i[1].tolist()))).clone()
+    if op == "Range":
+        return torch.arange(x.item(), i[1].item(), i[2].item())
+    if op == "Trilu":
+        return (torch.triu if a.get("upper", 1) else torch.tril)(x, int(i[1]) if len(i) > 1 else 0)
+    if op == "Squeeze":
+        for axis in sorted(axes_of(a, i, 1), reverse=True):
+            x = x.squeeze(axis)
+        return x
     if op == "MatMul":
         return x @ i[1]
     if op == "HardSigmoid":
@@ -112,7 +134,7 @@ def evaluate(node, a, i):
             x = x.unsqueeze(axis)
         return x
     if op == "Gather":
-        return torch.index_select(x, a.get("axis", 0), i[1].reshape(-1)).reshape(
+        return torch.index_select(x, a.get("axis", 0), i[1].reshape(-1) % x.shape[a.get("axis", 0)]).reshape(
             [*x.shape[:a.get("axis", 0)], *i[1].shape, *x.shape[a.get("axis", 0) + 1:]])
     if op == "ReduceMean":
         return x.mean(dim=tuple(axes_of(a, i, 1)), keepdim=bool(a.get("keepdims", 1)))
@@ -122,5 +144,5 @@ def evaluate(node, a, i):
     if op == "Pad":
         return padded(x, {"pads": i[1].tolist()})
     if op == "Cast":
-        return x.double() if a["to"] == 1 else x.long()
+        return x.double() if a["to"] == 1 else x.bool() if a["to"] == 9 else x.long()
     raise NotImplementedError(op)

@@ -59,11 +59,10 @@ internal static class Evaluator
         {
             case "Split":
                 int axis = (int)node.Int("axis", 0);
-                int parts = node.Node.Header.Output.Count, size = x.Dims[axis] / parts;
-                return [.. Enumerable.Range(0, parts).Select(p => Slice(x, axis, p * size, size))];
-            case "Slice":
-                int at = (int)a[3]!.Data[0], first = (int)a[1]!.Data[0];
-                return [Slice(x, at, first, (int)a[2]!.Data[0] - first)];
+                axis = axis < 0 ? axis + x.Dims.Length : axis;
+                int parts = node.Node.Header.Output.Count;
+                int[] sizes = a.Length > 1 ? [.. a[1]!.Data.Select(v => (int)v)] : [.. Enumerable.Repeat(x.Dims[axis] / parts, parts)];
+                return [.. sizes.Select((size, p) => Slice(x, axis, sizes[..p].Sum(), size))];
             case "Conv":
                 return [Windows.Conv(node, x, a[1]!, a.Length > 2 ? a[2] : null)];
             case "ConvTranspose":
@@ -77,7 +76,7 @@ internal static class Evaluator
 
     private static Array64 One(NodeContext node, Array64 x, Array64?[] a) => node.Operator switch
     {
-        "Identity" or "Dropout" => x,
+        "Identity" or "Dropout" or "Cast" => x,
         "Relu" => Map(x, v => Math.Max(v, 0)),
         "LeakyRelu" => Map(x, v => v < 0 ? v * node.Float("alpha", 0.01) : v),
         "PRelu" => Zip(x, a[1]!, (v, s) => v < 0 ? v * s : v),
@@ -94,20 +93,34 @@ internal static class Evaluator
         "DepthToSpace" => Blocks(node, x, true),
         "SpaceToDepth" => Blocks(node, x, false),
         "Shape" => new Array64([x.Dims.Length], [.. x.Dims.Select(d => (double)d)]),
-        "Gather" => new Array64(a[1]!.Dims, [.. a[1]!.Data.Select(i => x.Data[(int)i])]),
+        "Neg" => Map(x, v => -v),
+        "Sqrt" => Map(x, Math.Sqrt),
+        "Reciprocal" => Map(x, v => 1 / v),
+        "Pow" => Zip(x, a[1]!, Math.Pow),
+        "Tanh" => Map(x, Math.Tanh),
+        "Slice" => TokenOperators.Slice(x, a),
+        "Gather" => TokenOperators.Gather(x, a[1]!, (int)node.Int("axis", 0)),
+        "Expand" => Zip(x, new Array64([.. a[1]!.Data.Select(d => (int)d)], new double[(int)a[1]!.Data.Aggregate((p, q) => p * q)]), (v, _) => v),
+        "Tile" => TokenOperators.Tile(x, a[1]!),
+        "Squeeze" or "Unsqueeze" => TokenOperators.Resqueeze(node.Operator, x, a[1]!),
+        "Softmax" => TokenOperators.Softmax(x),
+        "ReduceMean" or "ReduceSum" => TokenOperators.Reduce(node, x),
+        "LayerNormalization" => TokenOperators.Normalise(x, a, true, node.Float("epsilon", 1e-5f)),
+        "RMSNormalization" or "SimplifiedLayerNormalization" => TokenOperators.Normalise(x, a, false, node.Float("epsilon", 1e-5f)),
+        "InstanceNormalization" => TokenOperators.Instance(x, a),
         "Flatten" => x.As(x.Dims[0], x.Data.Length / x.Dims[0]),
         "Reshape" => Reshape(x, a[1]!),
-        "Transpose" => Transpose(x, node.Ints("perm")!),
-        "Concat" => Concat(a, (int)node.Int("axis", 0)),
+        "Transpose" => Transpose(x, node.Ints("perm") ?? [.. Enumerable.Range(0, x.Dims.Length).Select(d => (long)(x.Dims.Length - 1 - d))]),
+        "Concat" => Concat(a, (int)(node.Int("axis", 0) + (node.Int("axis", 0) < 0 ? x.Dims.Length : 0))),
         "Gemm" => Gemm(node, x, a[1]!, a.Length > 2 ? a[2] : null),
         "MatMul" => MatMul(x, a[1]!),
         "BatchNormalization" => BatchNorm(node, x, a),
         _ => throw new NotSupportedException(node.Operator),
     };
 
-    private static Array64 Map(Array64 x, Func<double, double> f) => x with { Data = Array.ConvertAll(x.Data, v => f(v)) };
+    internal static Array64 Map(Array64 x, Func<double, double> f) => x with { Data = Array.ConvertAll(x.Data, v => f(v)) };
 
-    private static Array64 Zip(Array64 x, Array64 y, Func<double, double, double> f)
+    internal static Array64 Zip(Array64 x, Array64 y, Func<double, double, double> f)
     {
         int rank = Math.Max(x.Dims.Length, y.Dims.Length);
         int[] xd = [.. Enumerable.Repeat(1, rank - x.Dims.Length), .. x.Dims], yd = [.. Enumerable.Repeat(1, rank - y.Dims.Length), .. y.Dims];
@@ -174,7 +187,7 @@ internal static class Evaluator
         return x.As(dims);
     }
 
-    private static Array64 Transpose(Array64 x, long[] perm)
+    internal static Array64 Transpose(Array64 x, long[] perm)
     {
         int[] dims = [.. perm.Select(p => x.Dims[p])];
         var strides = new int[x.Dims.Length];
@@ -217,6 +230,11 @@ internal static class Evaluator
 
     private static Array64 MatMul(Array64 x, Array64 w)
     {
+        if (w.Dims.Length > 2)
+        {
+            return TokenOperators.MatMul(x, w);
+        }
+
         int inputs = w.Dims[0], outputs = w.Dims[1], rows = x.Data.Length / inputs;
         var result = new double[rows * outputs];
         for (int r = 0; r < rows; r++)

@@ -72,6 +72,7 @@ internal sealed class FunctionTests
         .. WindowNetworks.All,
         .. ProductNetworks.All,
         .. ShuffleNetworks.All,
+        .. TransformerNetworks.All,
     ];
 
     private static IEnumerable<TestCaseData> Cases() => Networks.Select(n => new TestCaseData(n.Name).SetArgDisplayNames(n.Name));

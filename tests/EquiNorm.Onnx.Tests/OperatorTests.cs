@@ -44,6 +44,8 @@ internal sealed class OperatorTests
         new("Resize", "channels", (m, x) => Tail(m, m.Apply("Resize", [x, "", m.Tensor([1.0, 2, 2, 2], 4)]), 8), 0, "resize the channels"),
         new("Upsample", "", (m, x) => Tail(m, m.Apply("Upsample", [x, m.Tensor([1.0, 1, 2, 2], 4)])), 4, Opset: 9),
         new("Dropout", "", (m, x) => Tail(m, m.Apply("Dropout", [x])), 4),
+        new("Dropout", "of nothing", (m, x) => Tail(m, m.Apply("Dropout", [x, m.Tensor([0.0]), m.Apply("Cast", [m.Tensor([1.0])], ("to", 9L))])), 4),
+        new("Dropout", "in training", (m, x) => Tail(m, m.Apply("Dropout", [x, m.Tensor([0.5]), m.Apply("Cast", [m.Tensor([1.0])], ("to", 9L))])), 0, "training"),
         new("Dropout", "before 7", (m, x) => Tail(m, m.Apply("Dropout", [x])), 0, "training", 6),
         new("Clip", "relu", (m, x) => Tail(m, m.Apply("Clip", [x, m.Tensor([0.0])])), 4),
         new("Clip", "relu6", (m, x) => Tail(m, m.Apply("Clip", [x, m.Tensor([0.0]), m.Tensor([6.0])])), 0, "[0, 6]"),
@@ -64,8 +66,9 @@ internal sealed class OperatorTests
         new("Reshape", "", (m, x) => m.Gemm(m.Apply("Reshape", [x, m.Shape(2, -1)]), 2, 64), 4),
         new("Reshape", "features known", (m, x) => m.Gemm(m.Apply("Reshape", [x, m.Shape(-1, 64)]), 2, 64), 4),
         new("Reshape", "computed", (m, x) => m.Gemm(m.Apply("Reshape", [x, ComputedShape(m, x)]), 2, 64), 4),
-        new("Reshape", "mixing", (m, x) => m.Gemm(m.Apply("Reshape", [x, m.Shape(-1, 4)]), 2, 4), 0, "stay together"),
-        new("Reshape", "splitting", (m, x) => m.Gemm(m.Apply("Reshape", [x, m.Shape(2, 2, 32)]), 2, 32), 0, "stay together"),
+        new("Gemm", "channels among the rows", (m, x) => m.Gemm(m.Apply("Reshape", [x, m.Shape(-1, 4)]), 2, 4), 0, "not the last axis"),
+        new("Reshape", "splitting", (m, x) => m.Apply("MatMul", [m.Apply("Reshape", [x, m.Shape(2, 2, 32)]), m.Tensor(32, 2)]), 2),
+        new("Reshape", "a target that is not known", (m, x) => m.Apply("Reshape", [x, m.Apply("Cast", [m.Tensor([2.0, 64.0], 2)], ("to", 7L))]), 0, "stay together"),
         new("Transpose", "", (m, x) => m.Apply("MatMul", [m.Apply("Transpose", [x], ("perm", new long[] { 0, 2, 3, 1 })), m.Tensor(4, 2)]), 4),
         new("Squeeze", "", (m, x) => m.Gemm(m.Apply("Squeeze", [m.Apply("GlobalAveragePool", [x]), m.Shape(2, 3)]), 2, 4), 4),
         new("Squeeze", "all", (m, x) => m.Gemm(m.Apply("Squeeze", [m.Apply("GlobalAveragePool", [x])]), 2, 4), 4),
@@ -112,8 +115,29 @@ internal sealed class OperatorTests
         new("Gemm", "transposed activation", (m, x) => m.Apply("Gemm", [m.Apply("Flatten", [x]), m.Tensor(2, 5)], ("transA", 1L)), 0, "transposes"),
         new("Gemm", "one bias for all", (m, x) => m.Gemm(m.Apply("Gemm", [m.Apply("Flatten", [x]), m.Tensor(64, 3), m.Tensor(1)]), 2, 3), 4, "bias"),
         new("MatMul", "", (m, x) => m.Apply("MatMul", [m.Apply("MatMul", [m.Apply("Flatten", [x]), m.Tensor(64, 3)]), m.Tensor(3, 2)]), 7),
-        new("MatMul", "constant on the left", (m, x) => Tail(m, m.Apply("MatMul", [m.Tensor(4, 4), x])), 0, "left operand"),
-        new("MatMul", "two activations", (m, x) => Tail(m, m.Apply("MatMul", [x, x])), 0, "not stored"),
+        new("MatMul", "constant on the left", (m, x) => Tail(m, m.Apply("MatMul", [m.Tensor(4, 4), x])), 4),
+        new("MatMul", "constant on the left, over the channels", (m, x) => Tail(m, m.Apply("MatMul", [m.Tensor(4, 4), m.Apply("Transpose", [x], ("perm", new long[] { 0, 2, 1, 3 }))])), 0, "sums over the channels"),
+        new("MatMul", "two activations", (m, x) => Tail(m, m.Apply("MatMul", [x, x])), 0, "do not cancel"),
+        new("MatMul", "by values", (m, x) => Tail(m, m.Apply("MatMul", [m.Apply("Softmax", [m.Conv("x", 4, 3)]), x])), 4),
+        new("MatMul", "by rows that carry channels", (m, x) => m.Apply("MatMul", [m.Apply("Softmax", [m.Tensor(4, 4)]), m.Apply("Reshape", [x, m.Shape(2, 4, 16)])]), 0, "sums over the channels"),
+        new("MatMul", "behind a Transpose", (m, x) => m.Apply("MatMul", [m.Apply("Flatten", [x]), m.Apply("Transpose", [m.Tensor(3, 64)])]), 4),
+        new("MatMul", "behind a Transpose of two readers", TwoTransposed, 0, "neither stored"),
+        new("LayerNormalization", "", (m, x) => m.Linear(m.LayerNorm(ChannelsLast(m, x), 4), 2, 4), 4, "normalises its channels"),
+        new("LayerNormalization", "two axes", (m, x) => Tail(m, m.Apply("LayerNormalization", [x, m.Tensor(4, 4)], ("axis", -2L))), 0, "several axes"),
+        new("LayerNormalization", "computed gain", (m, x) => m.Linear(m.Apply("LayerNormalization", [ChannelsLast(m, x), m.Apply("Exp", [m.Tensor(4)])]), 2, 4), 0, "its gain"),
+        new("LayerNormalization", "computed bias", (m, x) => m.Linear(m.Apply("LayerNormalization", [ChannelsLast(m, x), m.Tensor(4), m.Apply("Exp", [m.Tensor(4)])]), 2, 4), 0, "its bias"),
+        new("RMSNormalization", "", (m, x) => m.Linear(m.Apply("RMSNormalization", [ChannelsLast(m, x), m.Tensor(4)]), 2, 4), 4, "normalises its channels", 23),
+        new("SimplifiedLayerNormalization", "", (m, x) => m.Linear(m.Apply("SimplifiedLayerNormalization", [ChannelsLast(m, x), m.Tensor(4)]), 2, 4), 4, "normalises its channels"),
+        new("InstanceNormalization", "", (m, x) => Tail(m, m.Apply("InstanceNormalization", [x, m.Tensor(4), m.Tensor(4)])), 4, "normalises its channels"),
+        new("GroupNormalization", "", (m, x) => Tail(m, m.Apply("GroupNormalization", [x, m.Tensor(4), m.Tensor(4)], ("num_groups", 2L))), 4, "normalises its channels", 21),
+        new("GroupNormalization", "before 21", (m, x) => Tail(m, m.Apply("GroupNormalization", [x, m.Tensor(2), m.Tensor(2)], ("num_groups", 2L))), 0, "one per group", 18),
+        new("Expand", "", (m, x) => Tail(m, m.Apply("Reshape", [m.Apply("Expand", [m.Apply("Unsqueeze", [x, m.Shape(2)]), m.Shape(2, 4, 3, 4, 4)]), m.Shape(2, 12, 4, 4)]), 12), 4),
+        new("Expand", "to an unknown shape", (m, x) => Tail(m, m.Apply("Expand", [x, m.Apply("Cast", [m.Tensor(4)], ("to", 7L))])), 0, "repeats to"),
+        new("Tile", "", (m, x) => Tail(m, m.Apply("Tile", [x, m.Shape(1, 2, 1, 1)]), 8), 4),
+        new("Tile", "not constant", (m, x) => Tail(m, m.Apply("Tile", [x, m.Apply("Cast", [m.Tensor(4)], ("to", 7L))])), 0, "how often"),
+        new("Softmax", "heads", (m, x) => Tail(m, m.Apply("Softmax", [m.Apply("Reshape", [x, m.Shape(2, 2, 2, 4, 4)])])), 0, "Softmax"),
+        new("Add", "a constant, heads", (m, x) => m.Apply("Add", [m.Apply("Reshape", [x, m.Shape(2, 2, 2, 16)]), m.Tensor(2, 2, 1)]), 0, "spread over several axes"),
+        new("ReduceMean", "heads", (m, x) => m.Apply("ReduceMean", [m.Apply("Reshape", [x, m.Shape(2, 2, 2, 16)])], ("axes", new long[] { 1 })), 0, "over the channels"),
         new("Shape", "", (m, x) => Tail(m, m.Apply("Mul", [x, m.Apply("Cast", [m.Apply("Gather", [m.Apply("Shape", [x]), m.Shape(0)])], ("to", 11L))])), 4),
         new("Size", "", (m, x) => Tail(m, m.Apply("Mul", [x, m.Apply("Cast", [m.Apply("Size", [x])], ("to", 11L))])), 4),
         new("Tanh", "unknown", (m, x) => Tail(m, m.Apply("Tanh", [x])), 0, "Tanh 'Tanh_"),
@@ -127,7 +151,7 @@ internal sealed class OperatorTests
         new("HardSwish", "unknown", (m, x) => Tail(m, m.Apply("HardSwish", [x])), 0, "HardSwish"),
         new("MaxPool", "split channels", (m, x) => Tail(m, m.Apply("MaxPool", [m.Apply("Transpose", [m.Apply("Reshape", [x, m.Shape(2, 2, 2, 4, 4)])], ("perm", new long[] { 0, 3, 4, 1, 2 }))], ("kernel_shape", new long[] { 1, 1, 1 }))), 0, "spread its channels"),
         new("network output", "split channels", (m, x) => m.Apply("Reshape", [x, m.Shape(2, 2, 2, 4, 4)]), 0, "network output"),
-        new("Mul", "split channels", (m, x) => Tail(m, m.Apply("Mul", [m.Apply("Transpose", [m.Apply("Reshape", [x, m.Shape(2, 2, 2, 4, 4)])], ("perm", new long[] { 0, 3, 4, 1, 2 })), m.Conv(x, 2, 4)])), 0, "spread its channels"),
+        new("LRN", "split channels", (m, x) => Tail(m, m.Apply("LRN", [m.Apply("Reshape", [x, m.Shape(2, 2, 2, 4, 4)])])), 0, "LRN"),
         new("Softmax", "unknown", (m, x) => Tail(m, m.Apply("Softmax", [x])), 0, "Softmax"),
     ];
 
@@ -233,10 +257,10 @@ internal sealed class OperatorTests
         using var directory = new TemporaryDirectory();
         var m = new RandomModel(0);
         m.Writer.Input("x", 2, 3, 4, 4);
-        string part = Part(m, m.Conv("x", 4, 3), 1, []);
+        string part = m.Apply("DepthToSpace", [m.Conv("x", 4, 3)], ("blocksize", 2L));
         m.Writer.Shape(part, 2).Output(m.Relu(part));
         using var model = OnnxModel.Open(m.Writer.Save(directory["m.onnx"]));
-        Assert.That(() => model.Analyze(), Throws.TypeOf<OnnxFormatException>().With.Message.Contains($"'{part}'").And.Message.Contains("Split"));
+        Assert.That(() => model.Analyze(), Throws.TypeOf<OnnxFormatException>().With.Message.Contains($"'{part}'").And.Message.Contains("DepthToSpace"));
     }
 
     [Test]
@@ -279,6 +303,15 @@ internal sealed class OperatorTests
     }
 
     private static string Tail(RandomModel m, string x, long channels = 4) => m.Conv(x, 2, channels);
+
+    // [N, C, H, W] -> [N, H, W, C].
+    private static string ChannelsLast(RandomModel m, string x) => m.Apply("Transpose", [x], ("perm", new long[] { 0, 2, 3, 1 }));
+
+    private static string TwoTransposed(RandomModel m, string x)
+    {
+        string w = m.Apply("Transpose", [m.Tensor(3, 64)]), y = m.Apply("Flatten", [x]);
+        return m.Apply("Add", [m.Apply("MatMul", [y, w]), m.Apply("MatMul", [y, w])]);
+    }
 
     private static string Part(RandomModel m, string x, long axis, string[] sizes)
     {

@@ -47,5 +47,13 @@ internal sealed class RandomModel(int seed, int opset = 17)
     public string Norm(string x, long channels) =>
         Apply("BatchNormalization", [x, Tensor(channels), Tensor(channels), Tensor(channels), Tensor([.. Numbers(channels).Select(v => v * v + 0.1)], channels)]);
 
+    public string Linear(string x, long outputs, long inputs, string bias = "")
+    {
+        string y = Apply("MatMul", [x, Tensor(inputs, outputs)]);
+        return bias.Length > 0 ? y : Apply("Add", [y, Tensor(outputs)]);
+    }
+
+    public string LayerNorm(string x, long channels) => Apply("LayerNormalization", [x, Tensor(channels), Tensor(channels)], ("axis", -1L));
+
     public string Gemm(string x, long outputs, long inputs) => Apply("Gemm", [x, Tensor(outputs, inputs), Tensor(outputs)], ("transB", 1L));
 }

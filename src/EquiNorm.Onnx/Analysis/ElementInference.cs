@@ -23,6 +23,9 @@ internal static class ElementInference
             "Mul" => Pairwise(node, (a, b) => a.Is(1) ? b : b.Is(1) ? a : Numbers(a, b, Math.BigMul(a.Value, b.Value))),
             "Add" => Pairwise(node, (a, b) => Numbers(a, b, (Int128)a.Value + b.Value)),
             "Sub" => Pairwise(node, (a, b) => Numbers(a, b, (Int128)a.Value - b.Value)),
+            "ConstantOfShape" => Filled(node, e),
+            "Equal" => Pairwise(node, (a, b) => a == b ? 1 : a.IsKnown && b.IsKnown || a.Value < 0 || b.Value < 0 ? 0 : null), // an unknown extent is not negative
+            "Where" => Choose(node, e),
             "Div" => Pairwise(node, (a, b) => b.Is(1) ? a : b.Is(0) ? null : Numbers(a, b, b.IsKnown ? (Int128)a.Value / b.Value : 0)),
             _ => null,
         };
@@ -92,6 +95,16 @@ internal static class ElementInference
 
         return [.. result];
     }
+
+    private static Extent[]? Filled(NodeContext node, Extent[]? e) =>
+        e is [{ IsKnown: true, Value: >= 0 and <= Limit } count]
+        && (node.Attribute("value") is null ? [0L] : node.Node.Value is { ElementCount: 1 } value ? value.Integers(1) : null) is [var v]
+            ? [.. Enumerable.Repeat((Extent)v, (int)count.Value)] : null;
+
+    private static Extent[]? Choose(NodeContext node, Extent[]? condition) =>
+        condition is not null && node.Input(1)?.Elements is { } yes && node.Input(2)?.Elements is { } no && yes.Length == condition.Length
+        && no.Length == condition.Length && Array.TrueForAll(condition, c => c.IsKnown)
+            ? [.. condition.Select((c, i) => c.Is(0) ? no[i] : yes[i])] : null;
 
     private static Extent[]? Pairwise(NodeContext node, Func<Extent, Extent, Extent?> combine)
     {

@@ -212,12 +212,20 @@ internal sealed class GraphAnalysis
         }
 
         Uses.FixOtherReads(node);
+        foreach (var input in inputs)
+        {
+            if (input is PlainValue { Transposed: { } matrix } && !Uses.IsRescaled(matrix.Node, 0))
+            {
+                Uses.Fix(matrix.Constant.Tensor!, $"also read by {node.DisplayName}");
+            }
+        }
     }
 
     private Extent[]? OutputShape(NodeContext node, int index)
     {
         var known = _recorded.GetValueOrDefault(node.Node.Header.Output[index]);
-        var inferred = index == 0 && node.Node.Header.Domain is "" or "ai.onnx" ? ShapeInference.Infer(node, Extents) : null;
+        var inferred = node.Node.Header.Domain is not ("" or "ai.onnx") ? null
+            : index == 0 ? ShapeInference.Infer(node, Extents) : node.Operator == "Split" ? ShapeInference.Split(node, index, Extents) : null;
         return inferred is null ? known
             : known is null || known.Length != inferred.Length ? inferred
             : [.. inferred.Select((e, i) => e.IsKnown ? e : known[i].IsKnown ? known[i] : e)];

@@ -39,16 +39,30 @@ internal sealed record PlainValue(string Name, string Reason) : GraphValue
 {
     /// <summary>Its place in the data flow, for the depth of weights before it; null if no weight is.</summary>
     public ChannelAxis? Flow { get; init; }
+
+    /// <summary>The stored matrix of which this is the transpose, if it is that and has one reader: a weight for an operator that can read it so.</summary>
+    public TransposedMatrix? Transposed { get; init; }
 }
+
+/// <summary>A stored matrix behind a Transpose.</summary>
+/// <param name="Constant">The matrix as it is stored.</param>
+/// <param name="Node">The Transpose; its input 0 reads the matrix.</param>
+internal sealed record TransposedMatrix(ConstantValue Constant, NodeLayout Node);
 
 /// <summary>An activation whose channels carry factors.</summary>
 /// <param name="Axis">The channels.</param>
 internal abstract record ScaledValue(ChannelAxis Axis) : GraphValue;
 
-/// <summary>An activation whose channels are spread over several axes by a reshape: a step of a channel shuffle, features as an image.</summary>
+/// <summary>
+/// An activation whose factors depend on several axes: attention heads (head, channel), a step of a channel shuffle, features as an image.
+/// The element at index i has the factor at (i[d] mod extent[d]), one per axis.
+/// </summary>
 /// <param name="Axis">The channels, in row order of <paramref name="Dims"/>.</param>
-/// <param name="Dims">The axes, counted from the front.</param>
-/// <param name="Extents">Their extents.</param>
+/// <param name="Dims">The axes, counted from the front, ascending.</param>
+/// <param name="Extents">
+/// How many factors follow each other along each axis before they repeat: the extent of the axis, or a divisor of it (an axis that joins a
+/// batch of unknown size with heads).
+/// </param>
 internal sealed record SplitValue(ChannelAxis Axis, int[] Dims, int[] Extents) : ScaledValue(Axis);
 
 /// <summary>An activation with its channels on one axis.</summary>

@@ -80,7 +80,8 @@ internal sealed class NodeContext(GraphAnalysis analysis, NodeLayout node, Graph
 
     // The number of channels is known where the extent of their axis may not be.
     private static Extent[]? Complete(GraphValue value, Extent[]? shape) =>
-        value is ChannelValue { Positions: { } positions } x && shape is not null && -x.Dim <= shape.Length && !shape[^-x.Dim].IsKnown
+        value is SplitValue { Shape: { } own } ? (shape?.Length == own.Length ? [.. shape.Zip(own, (e, o) => e.IsKnown ? e : o)] : own)
+        : value is ChannelValue { Positions: { } positions } x && shape is not null && -x.Dim <= shape.Length && !shape[^-x.Dim].IsKnown
             ? [.. shape.Select((e, d) => d == shape.Length + x.Dim ? positions * x.Axis.Length : e)] : shape;
 
     // Where this node's results stand in the data flow.

@@ -6,6 +6,7 @@ namespace EquiNorm.Onnx.Analysis;
 internal sealed class ReaderIndex
 {
     private readonly Dictionary<string, List<(NodeLayout Node, int Input)>> _nodes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, NodeLayout> _producers = new(StringComparer.Ordinal);
     private readonly Dictionary<string, int> _others = new(StringComparer.Ordinal);
 
     /// <summary>Indexes a model.</summary>
@@ -22,6 +23,11 @@ internal sealed class ReaderIndex
                 }
 
                 list.Add((node, i));
+            }
+
+            foreach (string name in node.Header.Output)
+            {
+                _producers.TryAdd(name, node);
             }
 
             foreach (string name in node.OuterReferences)
@@ -41,6 +47,9 @@ internal sealed class ReaderIndex
 
     /// <summary>Reads that are not a node's: subgraphs and graph outputs.</summary>
     public int OthersOf(string name) => _others.GetValueOrDefault(name);
+
+    /// <summary>The node that makes a value, or null.</summary>
+    public NodeLayout? Producer(string name) => name.Length == 0 ? null : _producers.GetValueOrDefault(name);
 
     /// <summary>The one node that reads a value, or null if there are more or other readers.</summary>
     public (NodeLayout Node, int Input)? OnlyReader(string name) =>

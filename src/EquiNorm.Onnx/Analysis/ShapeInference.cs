@@ -16,7 +16,7 @@ internal static class ShapeInference
         "Relu", "LeakyRelu", "PRelu", "Abs", "Neg", "Identity", "Dropout", "Cast", "BatchNormalization", "Clip", "Sigmoid", "HardSigmoid",
         "HardSwish", "Tanh", "Softmax", "LogSoftmax", "Elu", "Selu", "Celu", "Gelu", "Erf", "Exp", "Log", "Sqrt", "Softplus", "Softsign", "Mish",
         "Reciprocal", "Sign", "Floor", "Ceil", "Round", "Not", "LRN", "InstanceNormalization", "GroupNormalization", "LayerNormalization",
-        "ThresholdedRelu", "LpNormalization", "MeanVarianceNormalization",
+        "ThresholdedRelu", "LpNormalization", "RMSNormalization", "SimplifiedLayerNormalization", "Sin", "Cos", "MeanVarianceNormalization",
     };
 
     private static readonly HashSet<string> Broadcasting = new(StringComparer.Ordinal)
@@ -39,7 +39,10 @@ internal static class ShapeInference
                 "MaxPool" or "AveragePool" or "LpPool" => WindowShapes.Pool(node, x, extents),
                 "GlobalAveragePool" or "GlobalMaxPool" or "GlobalLpPool" => x is { Length: >= 2 } ? [x[0], x[1], .. Enumerable.Repeat<Extent>(1, x.Length - 2)] : null,
                 "Gemm" => Gemm(node, x),
-                "MatMul" => MatMul(node, x),
+                "MatMul" => MatMul(node, x, extents),
+                "Expand" => x is not null && node.Input(1)?.Elements is { } target ? Broadcast(x, target, extents) : null,
+                "Tile" => Tile(node, x, extents),
+                "Split" => Split(node, 0, extents),
                 "Flatten" => Flatten(node, x, extents),
                 "Reshape" => Reshape(node, x, extents),
                 "Transpose" => Transpose(node, x),
@@ -106,10 +109,28 @@ internal static class ShapeInference
             ? [x[node.Int("transA", 0) == 0 ? 0 : 1], b[node.Int("transB", 0) == 0 ? 1 : 0]] : null;
     }
 
-    private static Extent[]? MatMul(NodeContext node, Extent[]? x)
+    private static Extent[]? MatMul(NodeContext node, Extent[]? x, Extents extents)
     {
         var b = node.Input(1)?.Shape;
-        return x is { Length: >= 1 } && b is { Length: 2 } ? [.. x[..^1], b[1]] : null;
+        return x is { Length: >= 1 } && b is { Length: 2 } ? [.. x[..^1], b[1]]
+            : x is { Length: >= 2 } && b is { Length: >= 2 } ? [.. Broadcast(x[..^2], b[..^2], extents), x[^2], b[^1]] : null;
+    }
+
+    private static Extent[]? Tile(NodeContext node, Extent[]? x, Extents extents) =>
+        x is null ? null : [.. x.Select((e, d) => node.KnownElements(1) is not { } r || r.Length != x.Length ? extents.Unknown()
+            : r[d] == 1 ? e : e.IsKnown && e.Value < int.MaxValue && r[d] is > 0 and < int.MaxValue ? e.Value * r[d] : extents.Unknown())];
+
+    /// <summary>The shape of one of the parts of a Split, or null.</summary>
+    public static Extent[]? Split(NodeContext node, int part, Extents extents)
+    {
+        if (node.Input(0)?.Shape is not { } x || FromBack(node.Int("axis", 0), x) is not { } axis)
+        {
+            return null;
+        }
+
+        var extent = x[^-axis];
+        var sizes = extent is { IsKnown: true, Value: <= int.MaxValue } ? Operators.RangeRules.Sizes(node, (int)extent.Value, node.Node.Header.Output.Count) : null;
+        return [.. x.Select((e, d) => d != x.Length + axis ? e : sizes is null ? extents.Unknown() : sizes[part])];
     }
 
     private static Extent[]? Flatten(NodeContext node, Extent[]? x, Extents extents)

@@ -168,6 +168,9 @@ internal sealed class TensorUses
         }
     }
 
+    /// <summary>Whether an input of a node is rescaled.</summary>
+    public bool IsRescaled(NodeLayout node, int input) => _all.Exists(u => u.Node == node && u.Input == input);
+
     // The uses of the node under analysis are the last ones.
     private bool IsRegistered(NodeLayout node, int input)
     {

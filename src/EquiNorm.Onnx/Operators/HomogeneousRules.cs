@@ -10,7 +10,7 @@ internal static class HomogeneousRules
     /// <summary>Element by element: Relu, LeakyRelu, Abs, Neg, Identity.</summary>
     public static string? Elementwise(NodeContext node)
     {
-        if (node.Channels(0) is not { } x)
+        if (node.Input(0) is not ScaledValue x)
         {
             return "its channels come in through another input";
         }
@@ -94,11 +94,11 @@ internal static class HomogeneousRules
         return kept ? Elementwise(node) : "it may resize the channels";
     }
 
-    /// <summary>Dropout in inference is the identity.</summary>
+    /// <summary>Dropout in inference, or of nothing, is the identity.</summary>
     public static string? Dropout(NodeContext node)
     {
         bool inference = node.Opset >= 12 ? node.Input(2) is null || IsFalse(node.Constant(2)) : node.Opset >= 7 || node.Int("is_test", 0) != 0;
-        if (!inference)
+        if (!inference && !(node.Opset >= 12 && node.Constant(1)?.Reals(1) is [0]))
         {
             return "it is in training mode";
         }

@@ -8,17 +8,18 @@ internal static class LinearRules
 {
     /// <summary>A weight as an operator reads it.</summary>
     /// <param name="Constant">The weight.</param>
-    /// <param name="Input">Index of the weight among the inputs.</param>
+    /// <param name="Reader">The node that reads the stored tensor: the operator, or a Transpose in front of it.</param>
+    /// <param name="Input">Index of the weight among its inputs.</param>
     /// <param name="Layout">Its layout.</param>
     /// <param name="Dim">Channel axis of the result, from the back.</param>
     /// <param name="BiasInput">Index of the bias; -1 if the operator has none.</param>
     /// <param name="BiasFactor">What the bias is multiplied by.</param>
-    private sealed record Operand(ConstantValue Constant, int Input, WeightLayout Layout, int Dim, int BiasInput, double BiasFactor);
+    private sealed record Operand(ConstantValue Constant, Files.NodeLayout Reader, int Input, WeightLayout Layout, int Dim, int BiasInput, double BiasFactor);
 
     /// <summary>Convolution over any number of axes, with groups: W is [O, I / groups, kernel], transposed [I, O / groups, kernel].</summary>
     public static string? Convolution(NodeContext node)
     {
-        if (Weight(node, 1, out string reason) is not { } w)
+        if (Weight(node, out string reason) is not { IsTransposed: false, Constant: var w })
         {
             return reason;
         }
@@ -36,14 +37,14 @@ internal static class LinearRules
             ? WeightLayout.TransposedConvolution(second, first, (int)kernel, (int)groups)
             : WeightLayout.Convolution(first, second, (int)kernel, (int)groups);
         return Channels(node, layout.Inputs, 1 - dims.Length, false) is { } x
-            ? Define(node, new Operand(w, 1, layout, 1 - dims.Length, 2, 1), x)
+            ? Define(node, new Operand(w, node.Node, 1, layout, 1 - dims.Length, 2, 1), x)
             : "the channels of its input are not axis 1";
     }
 
     /// <summary>Gemm: alpha A B + beta C with B constant, [I, O] or with transB [O, I].</summary>
     public static string? Gemm(NodeContext node)
     {
-        if (Weight(node, 1, out string reason) is not { } w)
+        if (Weight(node, out string reason) is not { Constant: var w } stored)
         {
             return reason;
         }
@@ -53,24 +54,35 @@ internal static class LinearRules
             return "it transposes its activation, or its weight is no matrix";
         }
 
-        bool outputsFirst = node.Int("transB", 0) != 0;
+        bool outputsFirst = node.Int("transB", 0) != 0 != stored.IsTransposed;
         int features = (int)w.Dims[outputsFirst ? 1 : 0], outputs = (int)w.Dims[outputsFirst ? 0 : 1];
         return Channels(node, features, -1, true) is { } x
-            ? Define(node, new Operand(w, 1, Dense(outputs, x.Length, features, outputsFirst), -1, 2, node.Float("beta", 1)), x)
+            ? Define(node, new Operand(w, stored.Reader, stored.Input, Dense(outputs, x.Length, features, outputsFirst), -1, 2, node.Float("beta", 1)), x)
             : "the channels of its input are not the last axis";
     }
 
-    /// <summary>MatMul with a constant matrix on the right: [I, O].</summary>
+    /// <summary>MatMul with a constant matrix on the right, [I, O], or of activations.</summary>
     public static string? MatMul(NodeContext node)
     {
+        bool isStored = node.Input(1) is ConstantValue or PlainValue { Transposed: not null };
+        if (node.Inputs.Any(i => i is ScaledValue) && (!isStored || node.Input(1)!.Shape is not { Length: 2 }))
+        {
+            return ContractionRules.Apply(node);
+        }
+
         if (node.Input(0) is ConstantValue)
         {
             return "its left operand is the constant";
         }
 
-        if (Weight(node, 1, out string reason) is not { } w)
+        if (Weight(node, out string reason) is not { Constant: var w } stored)
         {
             return reason;
+        }
+
+        if (node.Input(0) is SplitValue)
+        {
+            return SplitRules.OnOneAxis(node, MatMul, -1) is null ? null : ContractionRules.Apply(node);
         }
 
         if (w.Dims.Length != 2 || !Fits(w.Dims, 1))
@@ -84,9 +96,9 @@ internal static class LinearRules
             return null;
         }
 
-        int features = (int)w.Dims[0], outputs = (int)w.Dims[1];
+        int features = (int)w.Dims[stored.IsTransposed ? 1 : 0], outputs = (int)w.Dims[stored.IsTransposed ? 0 : 1];
         return Channels(node, features, -1, true) is { } x
-            ? Define(node, new Operand(w, 1, Dense(outputs, x.Length, features, false), -1, -1, 1), x)
+            ? Define(node, new Operand(w, stored.Reader, stored.Input, Dense(outputs, x.Length, features, stored.IsTransposed), -1, -1, 1), x)
             : "the channels of its input are not the last axis";
     }
 
@@ -98,12 +110,14 @@ internal static class LinearRules
             : WeightLayout.DenseAfterFlattenTransposed(outputs, channels, positions);
     }
 
-    private static ConstantValue? Weight(NodeContext node, int input, out string reason)
+    // Input 1 as it is stored, by itself or behind a Transpose.
+    private static (ConstantValue Constant, Files.NodeLayout Reader, int Input, bool IsTransposed)? Weight(NodeContext node, out string reason)
     {
-        var constant = node.Constant(input);
+        var transposed = (node.Input(1) as PlainValue)?.Transposed;
+        var constant = transposed?.Constant ?? node.Constant(1);
         reason = constant is null ? "its weight is not stored in the model"
             : constant.Tensor is not { HasBytes: true } t || t.DataType.ElementType() is null ? "its weight is not of a floating-point type" : "";
-        return reason.Length == 0 ? constant : null;
+        return reason.Length > 0 ? null : transposed is null ? (constant!, node.Node, 1, false) : (constant!, transposed.Node, 0, true);
     }
 
     private static bool Fits(long[] dims, long groups) =>
@@ -139,7 +153,7 @@ internal static class LinearRules
 
         // A normalisation acts on axis 1, which need not be the channel axis of a MatMul; before opset 7 an Add does not broadcast.
         bool onAxis1 = w.Dim < -1 || node.Operator == "Gemm" || (node.OutputShapes[0] is { Length: 2 } && node.Opset >= 7);
-        bool canFold = onAxis1 && (bias is null || isVector);
+        bool canFold = onAxis1 && w.Reader == node.Node && (bias is null || isVector);
         var values = isVector ? ((ConstantValue)bias!).Reals(outputs)!.Select(v => v * w.BiasFactor).ToArray() : null;
         var fold = canFold ? analysis.Folding.TryFold(node, w.Constant.Tensor!, values, w.BiasInput, w.BiasFactor, outputs) : null;
         var axis = DeclareWeight(node, w, input, fold);
@@ -155,7 +169,7 @@ internal static class LinearRules
         {
             Biases.Declare(node, (ConstantValue)bias!, w.BiasInput, axis, WeightLayout.Dense(outputs, 1));
         }
-        else if (bias is ChannelValue c && c.Dim == w.Dim && c.Axis.Length == outputs && w.Input == 1 && node.Operator == "Gemm")
+        else if (bias is ChannelValue c && c.Dim == w.Dim && c.Axis.Length == outputs && node.Operator == "Gemm")
         {
             analysis.Builder.Tie(axis, c.Axis);
         }
@@ -184,7 +198,7 @@ internal static class LinearRules
                 OutputName = (fold?.Normalization ?? node.Node).Header.Output[0],
             },
             input);
-        analysis.Uses.Add(new TensorUse(tensor, node.Node, w.Input, name, UseRole.Declared));
+        analysis.Uses.Add(new TensorUse(tensor, w.Reader, w.Input, name, UseRole.Declared));
         if (tie)
         {
             analysis.Uses.Tie(tensor, axis, input);

@@ -17,6 +17,11 @@ internal static class ProductRules
             return "it does not have two inputs";
         }
 
+        if (GainRules.TryMultiply(node))
+        {
+            return null;
+        }
+
         if (node.Channels(0) is not { } first || node.Channels(1) is not { } second)
         {
             return Keep(node, node.Channels(0) is not null ? 0 : 1);

@@ -135,6 +135,11 @@ internal static class RangeRules
             return null;
         }
 
+        if (indexShape.Length == 0)
+        {
+            return SpreadParts.Gather(node);
+        }
+
         if (indexShape.Length != 1 || node.KnownOrStored(1) is not { } indices || Features(node, x) is not { } features
             || Array.Exists(indices, i => i < -features.Length || i >= features.Length))
         {
@@ -184,7 +189,8 @@ internal static class RangeRules
         : x.Positions is { } p and <= MaximumFeatures && p * x.Axis.Length <= MaximumFeatures
             ? node.Analysis.Builder.Select(x.Axis, Enumerable.Range(0, (int)p * x.Axis.Length).Select(f => f / (int)p)) : null;
 
-    private static int[]? Sizes(NodeContext node, int total, int outputs)
+    /// <summary>The parts of an axis that a Split makes; null if they are not constant.</summary>
+    internal static int[]? Sizes(NodeContext node, int total, int outputs)
     {
         if (outputs == 0)
         {

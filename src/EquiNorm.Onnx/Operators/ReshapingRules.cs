@@ -130,7 +130,7 @@ internal static class ReshapingRules
             }
         }
 
-        return SplitRules.Split(node, x, to) ? null : "it is not proved that the channels stay together";
+        return SpreadMoves.Reshape(node);
     }
 
     // An extent must hold whole channels; one channel of extent 1 could be any axis of extent 1, and all are the same then.

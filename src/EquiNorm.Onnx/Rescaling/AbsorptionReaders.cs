@@ -69,6 +69,11 @@ internal sealed class AbsorptionReaders(GraphAnalysis analysis)
             return null;
         }
 
+        if (!analysis.Uses.IsRescaled(node.Node, 1))
+        {
+            return "does not read its weight by itself";
+        }
+
         return node.Operator == "MatMul" ? "has no bias"
             : node.Operator == "Gemm" && node.Float("beta", 1) == 0 ? "leaves out its bias"
             : node.Input(2) is null || analysis.Uses.All.Any(u => u.Node == node.Node && u.Input == 2 && u.Role == UseRole.Declared) ? null

@@ -154,9 +154,9 @@ internal sealed class ModelRescaler
         var weight = _scalings.Network.Weight(use.WeightName);
         if (use.Role == UseRole.Mean)
         {
-            int channels = weight.Layout.Inputs;
-            var layout = WeightLayout.DenseAfterFlatten(channels, 1, (int)(use.Tensor.ElementCount / channels));
-            return new RescaleTransform(use.Tensor.Name, use.Tensor.DataType.ElementType()!.Value, layout, _scalings.FactorsOf(weight.Inputs), [1]);
+            var (read, power) = weight.IsReversed ? (weight.Outputs, -1) : (weight.Inputs, 1);
+            var layout = WeightLayout.DenseAfterFlatten(read.Length, 1, (int)(use.Tensor.ElementCount / read.Length));
+            return new RescaleTransform(use.Tensor.Name, use.Tensor.DataType.ElementType()!.Value, layout, _scalings.FactorsOf(read, power), [1]);
         }
 
         var (output, input) = _scalings.FactorsOf(weight);

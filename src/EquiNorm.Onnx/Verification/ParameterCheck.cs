@@ -92,7 +92,8 @@ internal sealed class ParameterCheck
         var layout = _p.Layout;
         if (place >= 0)
         {
-            return (place, _output[place] * _input[_p.FirstInput(place) + n / layout.Kernel]);
+            int at = layout.InputStride == 1 ? n % layout.InputsPerGroup : n / layout.Kernel;
+            return (place, _output[place] * _input[_p.FirstInput(place) + at]);
         }
 
         int input = -place - 1;

@@ -48,7 +48,7 @@ internal sealed class ParameterList
     {
         var use = x.Weight!;
         var weight = _network.Weight(use.WeightName);
-        int outputs = weight.Layout.Outputs;
+        int outputs = (weight.IsReversed ? weight.Layout.Reversed() : weight.Layout).Outputs;
         var (pa, pb) = (Normalization(_a, x), Normalization(_b, y));
         var other = y.Inputs[1].Constant!.Tensor!;
         _parameters.Add(new Parameter(
@@ -59,33 +59,56 @@ internal sealed class ParameterList
             return;
         }
 
+        if (weight.IsReversed && x.Bias is { } place && _a.Use(place.Node, place.Input) is { } own && BiasTensor(_b, y) is { } found)
+        {
+            AddUse(own, found);
+            return;
+        }
+
         var typeA = BiasTensor(_a, x)?.DataType.ElementType() ?? weight.ElementType;
         var typeB = BiasTensor(_b, y)?.DataType.ElementType() ?? weight.ElementType;
-        string name = x.Normalization is { } n ? $"bias of {n.DisplayName}" : BiasTensor(_a, x)?.Name is { Length: > 0 } own ? own : $"bias of {x.Node.DisplayName}";
+        string name = x.Normalization is { } n ? $"bias of {n.DisplayName}" : BiasTensor(_a, x)?.Name is { Length: > 0 } given ? given : $"bias of {x.Node.DisplayName}";
         _parameters.Add(new Parameter(
             name, Evidence.Bias, Bias(_a, x, pa, outputs, typeA), Bias(_b, y, pb, outputs, typeB),
-            WeightLayout.Dense(outputs, 1), weight.Outputs.ToChannels(_network.Groups), [_network.ChannelCount]));
+            weight.IsReversed ? WeightLayout.Dense(1, outputs) : WeightLayout.Dense(outputs, 1),
+            weight.IsReversed ? [_network.ChannelCount] : weight.Outputs.ToChannels(_network.Groups),
+            weight.IsReversed ? weight.Inputs.ToChannels(_network.Groups) : [_network.ChannelCount]));
     }
 
     private void AddOther(CanonicalNode x, CanonicalNode y)
     {
         for (int i = 0; i < x.Inputs.Count; i++)
         {
-            if (_a.Use(x.Node, i) is not { } use)
+            if (_a.Use(x.Node, i) is { } use)
             {
-                continue;
+                AddUse(use, y.Inputs[i].Constant!.Tensor!);
             }
-
-            var weight = _network.Weight(use.WeightName);
-            bool mean = use.Role == UseRole.Mean;
-            var layout = mean ? WeightLayout.DenseAfterFlatten(weight.Layout.Inputs, 1, (int)(use.Tensor.ElementCount / weight.Layout.Inputs)) : weight.Layout;
-            var outputs = (mean ? weight.Inputs : weight.Outputs).ToChannels(_network.Groups);
-            bool isWeight = !mean && weight.Role == WeightRole.Weight;
-            _parameters.Add(new Parameter(
-                use.Tensor.Name.Length > 0 ? use.Tensor.Name : use.WeightName, isWeight ? Evidence.Weight : Evidence.Bias,
-                new EffectiveTensor(use.Tensor, null), new EffectiveTensor(y.Inputs[i].Constant!.Tensor!, null), layout, outputs,
-                isWeight ? weight.Inputs.ToChannels(_network.Groups) : [_network.ChannelCount]));
         }
+    }
+
+    private void AddUse(TensorUse use, OnnxTensor other)
+    {
+        var weight = _network.Weight(use.WeightName);
+        var (outputs, inputs) = (weight.Outputs.ToChannels(_network.Groups), weight.Inputs.ToChannels(_network.Groups));
+        var layout = weight.Layout;
+        bool isWeight = use.Role == UseRole.Declared && weight.Role == WeightRole.Weight;
+        if (use.Role == UseRole.Mean)
+        {
+            // A bias of what the normalisation reads.
+            int channels = weight.IsReversed ? weight.Layout.Outputs : weight.Layout.Inputs;
+            layout = WeightLayout.DenseAfterFlatten(channels, 1, (int)(use.Tensor.ElementCount / channels));
+            layout = weight.IsReversed ? layout.Reversed() : layout;
+            int[] one = [_network.ChannelCount];
+            (outputs, inputs) = weight.IsReversed ? (one, outputs) : (inputs, one);
+        }
+        else if (!isWeight && !weight.IsReversed)
+        {
+            inputs = [_network.ChannelCount];
+        }
+
+        _parameters.Add(new Parameter(
+            use.Tensor.Name.Length > 0 ? use.Tensor.Name : use.WeightName, isWeight ? Evidence.Weight : Evidence.Bias,
+            new EffectiveTensor(use.Tensor, null), new EffectiveTensor(other, null), layout, outputs, inputs));
     }
 
     private static OnnxTensor? BiasTensor(CanonicalGraph graph, CanonicalNode node) =>

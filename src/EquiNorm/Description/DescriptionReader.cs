@@ -8,10 +8,11 @@ internal sealed class DescriptionReader
     /// <summary>What a description calls itself.</summary>
     public const string Format = "equinorm-network";
 
-    /// <summary>The version of the form.</summary>
-    public const int Version = 1;
+    /// <summary>The newest version of the form: it has reciprocal channels.</summary>
+    public const int Version = 2;
 
     private static readonly string[] RootProperties = ["format", "version", "axes", "ties", "weights"];
+    private static readonly string[] RootPropertiesFrom2 = [.. RootProperties, "inverse"];
 
     private readonly NetworkBuilder _builder = new();
     private readonly List<WeightEntry> _entries = [];
@@ -26,8 +27,8 @@ internal sealed class DescriptionReader
             throw format.Unexpected($"\"{Format}\" is expected");
         }
 
-        root.Peek("version")?.Integer(Version, Version);
-        if (root.Properties(RootProperties) is not [not null, not null, { } axes, var ties, { } weights])
+        var version = (int)(root.Peek("version")?.Integer(1, Version) ?? Version);
+        if (root.Properties(version < 2 ? RootProperties : RootPropertiesFrom2) is not [not null, not null, { } axes, var ties, { } weights, .. var later])
         {
             throw root.Wrong("it needs format, version, axes and weights.");
         }
@@ -43,9 +44,14 @@ internal sealed class DescriptionReader
             Tie(tie, table);
         }
 
+        foreach (var pair in (later is [{ } inverse] ? inverse.Items("a list of pairs of references to axes") : []))
+        {
+            TieInverse(pair, table);
+        }
+
         foreach (var weight in weights.Items("a list of weights"))
         {
-            _entries.Add(WeightEntry.Read(weight, table));
+            _entries.Add(WeightEntry.Read(weight, table, version));
         }
 
         return Build(HeightsByName());
@@ -72,6 +78,22 @@ internal sealed class DescriptionReader
         {
             throw place.Unexpected("at least two references are expected");
         }
+    }
+
+    private void TieInverse(JsonPlace place, AxisTable table)
+    {
+        var axes = place.Items("a pair of references to axes").Take(3).Select(r => (Place: r, Axis: table.Resolve(r))).ToArray();
+        if (axes is not [var (_, axis), var (reference, reciprocal)])
+        {
+            throw place.Unexpected("two references are expected");
+        }
+
+        if (reciprocal.Length != axis.Length)
+        {
+            throw reference.Wrong($"it names {reciprocal.Length} channels, and the other of this pair {axis.Length}; references of equal length are expected.");
+        }
+
+        _builder.TieInverse(axis, reciprocal, place.ToString());
     }
 
     // A tensor has one height, on whichever of its uses it is given.

@@ -11,7 +11,8 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
     // Names of tensors are for people to read; nothing here goes into a web page.
     private static readonly JavaScriptEncoder Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping;
 
-    private readonly int _constant = network.Weights.FirstOrDefault(w => w.Role == WeightRole.Bias)?.Inputs.Ranges[0].Group ?? -1;
+    private readonly int _constant = network.Weights.FirstOrDefault(w => w.Role == WeightRole.Bias) is { } bias
+        ? (bias.IsReversed ? bias.Outputs : bias.Inputs).Ranges[0].Group : -1;
 
     /// <summary>Writes it.</summary>
     public void Write(Stream stream)
@@ -21,7 +22,7 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
         using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true, NewLine = "\n", Encoder = Encoder });
         writer.WriteStartObject();
         writer.WriteString("format", DescriptionReader.Format);
-        writer.WriteNumber("version", DescriptionReader.Version);
+        writer.WriteNumber("version", network.Weights.Any(IsReciprocalBias) ? DescriptionReader.Version : 1);
         writer.WriteStartArray("axes");
         foreach (var group in network.Groups.Where(g => g.Index != _constant))
         {
@@ -112,8 +113,12 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
             line.WriteNumber("offset", tensor.Offset);
         }
 
-        WriteReference(line, "output", weight.Outputs);
-        if (tensor.Kind != WeightKind.Bias)
+        if (!IsReciprocalBias(weight))
+        {
+            WriteReference(line, "output", weight.Outputs);
+        }
+
+        if (tensor.Kind != WeightKind.Bias || IsReciprocalBias(weight))
         {
             WriteReference(line, "input", weight.Inputs);
         }
@@ -159,15 +164,19 @@ internal sealed class DescriptionWriter(Network network, DescriptionOptions opti
         line.WriteEndArray();
     }
 
+    // What is divided by the factors of its channels: they are its input, and it has no output.
+    private static bool IsReciprocalBias(Weight weight) => weight.Role == WeightRole.Bias && weight.IsReversed;
+
     // The first form that reads as the very layout, in the tensor's own order if there is one; the last one can say everything.
     private StoredTensor Stored(Weight weight) =>
-        Forms(weight).Where(f => f.Layout(weight.Outputs.Length, weight.Inputs.Length, out _) == weight.Layout)
-            .OrderBy(f => f.Order == weight.Layout.Order ? 0 : 1).FirstOrDefault()
+        (IsReciprocalBias(weight)
+            ? Forms(weight, (weight.Layout with { Order = TensorOrder.GroupOutputInput }).Reversed()).FirstOrDefault(f => f.Layout(weight.Inputs.Length, 1, out _)?.Reversed() == weight.Layout)
+            : Forms(weight, weight.Layout).Where(f => f.Layout(weight.Outputs.Length, weight.Inputs.Length, out _) == weight.Layout)
+                .OrderBy(f => f.Order == weight.Layout.Order ? 0 : 1).FirstOrDefault())
         ?? throw new NetworkException($"Weight '{weight.Name}': its layout is beyond the limits of a description: {weight.Layout}.");
 
-    private IEnumerable<StoredTensor> Forms(Weight weight)
+    private IEnumerable<StoredTensor> Forms(Weight weight, WeightLayout layout)
     {
-        var layout = weight.Layout;
         var isBias = weight.Role == WeightRole.Bias;
         if (options.Shapes?.GetValueOrDefault(weight.Name) is { } known)
         {

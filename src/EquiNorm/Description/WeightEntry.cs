@@ -7,16 +7,18 @@ namespace EquiNorm.Description;
 /// <param name="Declaration">The tensor.</param>
 /// <param name="Output">The channels that it writes.</param>
 /// <param name="Input">The channels that it reads; null for a bias.</param>
-internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaration, ChannelAxis Output, ChannelAxis? Input)
+/// <param name="IsReciprocal">A bias that is divided by the factors of its channels, <paramref name="Output"/>.</param>
+internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaration, ChannelAxis Output, ChannelAxis? Input, bool IsReciprocal)
 {
     private static readonly string[] Properties =
         ["name", "type", "kind", "shape", "order", "groups", "strides", "offset", "output", "input", "height"];
 
     /// <summary>Reads an entry.</summary>
-    public static WeightEntry Read(JsonPlace place, AxisTable axes)
+    public static WeightEntry Read(JsonPlace place, AxisTable axes, int version)
     {
         var properties = place.Properties(Properties);
-        if (properties is not [{ } name, { } type, var kindText, { } shape, var orderText, var groups, var strides, var offset, { } output, var input, var height])
+        if (properties is not [{ } name, { } type, var kindText, { } shape, var orderText, var groups, var strides, var offset, var output, var input, var height]
+            || (output is null && (version < 2 || input is null)))
         {
             throw place.Wrong("a weight needs name, type, shape and output.");
         }
@@ -26,6 +28,12 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
             ("output-input", TensorOrder.OutputInput),
             ("input-output", TensorOrder.InputOutput),
             ("group-output-input", TensorOrder.GroupOutputInput)) ?? TensorOrder.OutputInput;
+        var isReciprocal = kind == WeightKind.Bias && output is null;
+        if (isReciprocal)
+        {
+            (output, input) = (input, output);
+        }
+
         RequireFor(kind, order, orderText, groups, input, place);
         var tensor = new StoredTensor(
             kind,
@@ -34,19 +42,19 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
             Numbers(shape, "a list of extents", int.MaxValue),
             strides is null ? null : Numbers(strides, "a list of strides", NetworkDescription.MaxElements),
             offset?.Integer(0, NetworkDescription.MaxElements) ?? 0);
-        var (outputAxis, inputAxis) = (axes.Resolve(output), input is null ? null : axes.Resolve(input));
+        var (outputAxis, inputAxis) = (axes.Resolve(output ?? throw place.Wrong("a weight that is no bias needs output.")), input is null ? null : axes.Resolve(input));
         var layout = tensor.Layout(outputAxis.Length, inputAxis?.Length ?? 1, out var problem);
         if (layout is null)
         {
             throw (properties[Array.IndexOf(Properties, problem.Property)] ?? place).Unexpected(problem.Expected);
         }
 
-        var declaration = new WeightDeclaration(name.Text(), ElementTypeWords.Read(type), layout)
+        var declaration = new WeightDeclaration(name.Text(), ElementTypeWords.Read(type), isReciprocal ? layout.Reversed() : layout)
         {
             Role = kind == WeightKind.Bias ? WeightRole.Bias : WeightRole.Weight,
             Height = (int?)height?.Integer(0, int.MaxValue),
         };
-        return new WeightEntry(place, declaration, outputAxis, inputAxis);
+        return new WeightEntry(place, declaration, outputAxis, inputAxis, isReciprocal);
     }
 
     /// <summary>Declares it to a builder.</summary>
@@ -57,7 +65,11 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
         var declaration = Declaration with { Height = height };
         try
         {
-            if (Input is null)
+            if (IsReciprocal)
+            {
+                builder.ReciprocalBias(declaration, Output);
+            }
+            else if (Input is null)
             {
                 builder.Bias(declaration, Output);
             }

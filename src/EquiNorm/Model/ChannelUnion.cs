@@ -3,10 +3,12 @@ namespace EquiNorm.Model;
 /// <summary>
 /// Union-find over single channels, and the forming of groups: merged channels are one unknown, and unknowns that were merged from the
 /// same axes for the same reason form one group. Additions of concatenations thus fall apart into the ranges that move independently.
+/// A channel may be merged as the reciprocal of another one: its factor is d or 1/d of the one unknown.
 /// </summary>
 internal sealed class ChannelUnion
 {
     private readonly List<int> _parent = [];
+    private readonly List<bool> _againstParent = []; // whether a channel is the reciprocal of its parent
     private readonly List<int> _axisOf = [];
     private readonly List<string> _axisNames = [];
     private readonly Dictionary<int, string> _pins = [];
@@ -21,6 +23,7 @@ internal sealed class ChannelUnion
         {
             channels[c] = _parent.Count;
             _parent.Add(_parent.Count);
+            _againstParent.Add(false);
             _axisOf.Add(_axisNames.Count);
         }
 
@@ -35,7 +38,9 @@ internal sealed class ChannelUnion
         _last = channel;
     }
 
-    public string NameOf(ChannelAxis axis) => axis.Length == 0 ? "no channels" : _axisNames[_axisOf[axis.Channels[0]]];
+    public string NameOf(ChannelAxis axis) => axis.Length == 0 ? "no channels" : NameOf(axis.Channels[0]);
+
+    public string NameOf(int channel) => _axisNames[_axisOf[channel]];
 
     public void Pin(int channel, string reason)
     {
@@ -45,23 +50,47 @@ internal sealed class ChannelUnion
 
     public bool IsPinned(int channel) => _pins.ContainsKey(Find(channel));
 
-    public void Merge(int a, int b)
+    /// <summary>The channel whose unknown this one has, and whether it has its reciprocal.</summary>
+    public (int Root, bool IsReciprocal) Unknown(int channel)
+    {
+        var root = Find(channel);
+        return (root, channel != root && _againstParent[channel]);
+    }
+
+    /// <summary>Makes two channels one unknown.</summary>
+    public void Merge(int a, int b) => Merge(a, b, false);
+
+    /// <summary>Makes two channels one unknown, the factor of one the reciprocal of the other's. False if they share a factor already.</summary>
+    public bool MergeReciprocal(int a, int b) => Merge(a, b, true);
+
+    private bool Merge(int a, int b, bool reciprocal)
     {
         _grouped = null;
-        a = Find(a);
-        b = Find(b);
+        var against = reciprocal;
+        (a, var of) = Unknown(a);
+        against ^= of;
+        (b, of) = Unknown(b);
+        against ^= of;
         if (a == b)
         {
-            return;
+            if (against)
+            {
+                _pins.TryAdd(a, "its factor would have to be its own reciprocal");
+            }
+
+            return !against;
         }
 
         // The older channel stays the root, so that groups keep network order.
         var (root, child) = a < b ? (a, b) : (b, a);
         _parent[child] = root;
+        _againstParent[child] = against;
         if (_pins.Remove(child, out var reason))
         {
             _pins.TryAdd(root, reason);
         }
+
+        return true;
     }
 
     /// <summary>The groups, and for each channel ever created its (group, index); kept until something changes.</summary>
@@ -197,14 +226,19 @@ internal sealed class ChannelUnion
     private int Find(int channel)
     {
         var root = channel;
+        var against = false;
         while (_parent[root] != root)
         {
+            against ^= _againstParent[root];
             root = _parent[root];
         }
 
         while (_parent[channel] != root)
         {
-            (channel, _parent[channel]) = (_parent[channel], root);
+            var (next, step) = (_parent[channel], _againstParent[channel]);
+            (_parent[channel], _againstParent[channel]) = (root, against);
+            against ^= step;
+            channel = next;
         }
 
         return root;

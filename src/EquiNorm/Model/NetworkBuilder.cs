@@ -22,6 +22,7 @@ public sealed class NetworkBuilder
     private readonly Dictionary<string, TensorUse> _uses = new(StringComparer.Ordinal);
     private readonly List<TensorUse> _order = [];
     private readonly List<string> _notes = [];
+    private readonly List<(int Channel, string Name)> _inverse = [];
     private ChannelAxis? _one;
 
     /// <summary>Channels that come from outside the network: never rescaled.</summary>
@@ -152,14 +153,22 @@ public sealed class NetworkBuilder
         Require(declaration);
         RequireLength(declaration.Name, "output", axis.Length, declaration.Layout.Outputs);
         RequireLength(declaration.Name, "input", 1, declaration.Layout.Inputs);
-        if (_one is null)
-        {
-            // Last, wherever the first bias stands: a network written down without this group and read again has the same channels.
-            _one = Pinned("constant one", 1, "constant input of biases");
-            _union.PlaceLast(_one.Channels[0]);
-        }
+        Use(declaration with { Role = WeightRole.Bias }, axis, One());
+    }
 
-        Use(declaration with { Role = WeightRole.Bias }, axis, _one);
+    /// <summary>
+    /// A bias of channels that take the reciprocals of the factors of <paramref name="axis"/> (of keys; the axis is that of the queries): it
+    /// is divided by them.
+    /// </summary>
+    /// <param name="declaration">Its layout has one output and reads the axis, <see cref="WeightLayout.Reversed"/> of that of a bias.</param>
+    /// <param name="axis">The channels.</param>
+    public void ReciprocalBias(WeightDeclaration declaration, ChannelAxis axis)
+    {
+        Own(axis);
+        Require(declaration);
+        RequireLength(declaration.Name, "output", 1, declaration.Layout.Outputs);
+        RequireLength(declaration.Name, "input", axis.Length, declaration.Layout.Inputs);
+        Use(declaration with { Role = WeightRole.Bias }, One(), axis);
     }
 
     /// <summary>The sum of activations: channel c of each shares one factor.</summary>
@@ -192,6 +201,32 @@ public sealed class NetworkBuilder
             {
                 _union.Merge(axes[0].Channels[c], axis.Channels[c]);
             }
+        }
+    }
+
+    /// <summary>
+    /// Makes channel c of one axis have the reciprocal factor of channel c of the other: queries and keys, of which only products with each
+    /// other are used. Weights that write reciprocal channels are divided by the factor. What cannot be expressed so (a weight that reads
+    /// channels that are rescaled by themselves and writes reciprocal ones) pins the linked channels when the network is built.
+    /// </summary>
+    /// <param name="axis">Channels.</param>
+    /// <param name="reciprocal">As many others.</param>
+    /// <param name="name">What multiplies them, for the reason if they are pinned.</param>
+    /// <exception cref="NetworkException">The channel counts differ.</exception>
+    public void TieInverse(ChannelAxis axis, ChannelAxis reciprocal, string name)
+    {
+        Own(axis);
+        Own(reciprocal);
+        if (axis.Length != reciprocal.Length)
+        {
+            throw new NetworkException(
+                $"Cannot link {reciprocal.Length} channels ({_union.NameOf(reciprocal)}) to {axis.Length} ({_union.NameOf(axis)}).");
+        }
+
+        for (var c = 0; c < axis.Length; c++)
+        {
+            _union.MergeReciprocal(axis.Channels[c], reciprocal.Channels[c]);
+            _inverse.Add((axis.Channels[c], name));
         }
     }
 
@@ -237,17 +272,17 @@ public sealed class NetworkBuilder
     /// <summary>The network as declared so far, with heights, one per weight, where a declaration has none.</summary>
     internal Network Build(IReadOnlyList<int> heights)
     {
+        var isReversed = ReciprocalChannels.Orient(_union, _order, _inverse);
         var (groups, places) = _union.Group();
         var weights = new Weight[_order.Count];
         for (var t = 0; t < weights.Length; t++)
         {
             var use = _order[t];
-            weights[t] = new Weight(
-                t,
-                use.Declaration,
-                ChannelUnion.MapOf(use.Output, places),
-                ChannelUnion.MapOf(use.Input, places),
-                use.Declaration.Height ?? heights[t]);
+            var (output, input) = (ChannelUnion.MapOf(use.Output, places), ChannelUnion.MapOf(use.Input, places));
+            var height = use.Declaration.Height ?? heights[t];
+            weights[t] = isReversed[t]
+                ? new Weight(t, use.Declaration with { Layout = use.Declaration.Layout.Reversed() }, input, output, height) { IsReversed = true }
+                : new Weight(t, use.Declaration, output, input, height) { IsReversed = ReferenceEquals(use.Output, _one) };
         }
 
         return new Network(weights, groups, [.. _notes]);
@@ -305,6 +340,18 @@ public sealed class NetworkBuilder
         {
             Pin(axis, reason);
         }
+    }
+
+    private ChannelAxis One()
+    {
+        if (_one is null)
+        {
+            // Last, wherever the first bias stands: a network written down without this group and read again has the same channels.
+            _one = Pinned("constant one", 1, "constant input of biases");
+            _union.PlaceLast(_one.Channels[0]);
+        }
+
+        return _one;
     }
 
     private void Own(ChannelAxis axis)

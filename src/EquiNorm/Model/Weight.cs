@@ -59,6 +59,13 @@ public sealed class Weight
     /// <summary>Number of further weights on the longest path from this weight's output to an output of the network.</summary>
     public int Height { get; }
 
+    /// <summary>
+    /// Whether outputs and inputs stand the other way round than they were declared: the weight writes channels that take the reciprocal
+    /// factor (<see cref="NetworkBuilder.TieInverse"/>), which is reading channels that take the factor. <see cref="Layout"/>,
+    /// <see cref="Outputs"/> and <see cref="Inputs"/> are exchanged, a bias has the constant as output.
+    /// </summary>
+    public bool IsReversed { get; internal init; }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} [{Layout.Outputs}, {Layout.Inputs}, {Layout.Kernel}]";
 }

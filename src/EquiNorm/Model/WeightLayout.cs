@@ -135,6 +135,30 @@ public sealed record WeightLayout
     /// <summary>One number per channel, from channel c to channel c (the gain of a normalisation).</summary>
     public static WeightLayout Diagonal(int channels) => Depthwise(channels, 1);
 
+    /// <summary>The same elements with outputs as inputs and inputs as outputs.</summary>
+    public WeightLayout Reversed()
+    {
+        var isContiguous = Groups == 1 && RequiredElements - Offset == Elements && Order != TensorOrder.GroupOutputInput;
+        var order = Order switch
+        {
+            TensorOrder.OutputInput when !IsDiagonal => TensorOrder.InputOutput,
+            TensorOrder.InputOutput => TensorOrder.OutputInput,
+            var same => same,
+        };
+        return this with
+        {
+            Order = order,
+            OutputsPerGroup = InputsPerGroup,
+            InputsPerGroup = OutputsPerGroup,
+            OutputStride = InputStride,
+            InputStride = OutputStride,
+
+            // A single block has no stride, nor has a single position; the factory methods give them these, and equal layouts shall be equal.
+            KernelStride = !isContiguous || Kernel > 1 ? KernelStride : order == TensorOrder.OutputInput ? 1 : InputsPerGroup,
+            GroupStride = !isContiguous ? GroupStride : order == TensorOrder.OutputInput ? Elements : 0,
+        };
+    }
+
     /// <summary>The layout of another tensor with the same extents: a framework's, by its shape and strides.</summary>
     /// <param name="name">Names the tensor in errors.</param>
     /// <param name="tensor">

@@ -24,7 +24,7 @@ public sealed class ErrorTests
         yield return Case("{}", "the description: it needs format, version, axes and weights");
         yield return Case("""{ "format": "onnx", "other": 1 }""", "format is \"onnx\"; \"equinorm-network\" is expected");
         yield return Case("""{ "format": 1 }""", "format is 1; \"equinorm-network\" is expected");
-        yield return Case("""{ "format": "equinorm-network", "version": 2, "new": 1 }""", "version is 2; a whole number from 1 to 1 is expected");
+        yield return Case("""{ "format": "equinorm-network", "version": 3, "new": 1 }""", "version is 3; a whole number from 1 to 2 is expected");
         yield return Case("""{ "format": "equinorm-network", "version": 1, "axes": [], "weights": [], "axes": [] }""", "the property 'axes' is there twice");
         yield return Case("""{ "format": "equinorm-network", "version": 1, "axis": [] }""", "the description: unknown property 'axis'; format, version, axes");
         yield return Case("""{ "format": "equinorm-network", "version": 1, "axes": {}, "weights": [] }""", "axes is {}; a list of axes is expected");
