@@ -25,8 +25,9 @@ internal sealed unsafe class Int8Tally
         _weight = weight;
         _blocks = new WeightBlocks(weight);
         _address = address;
-        _ranges = new double[weight.Layout.Outputs];
-        _sums = new Int8Sums[weight.Layout.Outputs];
+        var channels = ChannelAxisOf(weight) == Axis.Output ? weight.Layout.Outputs : weight.Layout.Inputs;
+        _ranges = new double[channels];
+        _sums = new Int8Sums[channels];
         var (outputs, inputs) = scalings.FactorsOf(weight);
         if (_blocks.IsDiagonal)
         {
@@ -35,14 +36,14 @@ internal sealed unsafe class Int8Tally
             inputs = [];
         }
 
-        var (outer, inner) = OutputsAreRows ? (outputs, inputs) : (inputs, outputs);
+        var (outer, inner) = _blocks.OuterAxis == Axis.Output ? (outputs, inputs) : (inputs, outputs);
         if (!Array.TrueForAll(outer, f => f == 1) || !Array.TrueForAll(inner, f => f == 1))
         {
             (_outer, _inner) = (outer, inner);
         }
     }
 
-    private bool OutputsAreRows => _blocks.OuterAxis == Axis.Output;
+    private bool OutputsAreRows => _blocks.OuterAxis == ChannelAxisOf(_weight);
 
     private int OutputsOfBlock => OutputsAreRows ? _blocks.Outer : _blocks.Inner;
 
@@ -50,11 +51,12 @@ internal sealed unsafe class Int8Tally
     public static IEnumerable<Int8Piece> Cut(Weight weight, long elements)
     {
         var blocks = new WeightBlocks(weight);
-        var (outputs, inputs) = blocks.OuterAxis == Axis.Output ? (blocks.Outer, blocks.Inner) : (blocks.Inner, blocks.Outer);
+        var rows = blocks.OuterAxis == ChannelAxisOf(weight);
+        var (outputs, inputs) = rows ? (blocks.Outer, blocks.Inner) : (blocks.Inner, blocks.Outer);
         var channel = Math.Max(1, (long)inputs * blocks.Kernel);
 
         // Columns of a matrix: no more than a tile has room for, no fewer than memory hands over at a time.
-        var count = blocks.OuterAxis == Axis.Output
+        var count = rows
             ? Math.Max(1, elements / channel)
             : Math.Clamp(elements / channel, Math.Min(64, TileColumns(blocks.Kernel)), TileColumns(blocks.Kernel));
         for (var block = 0; block < blocks.Count; block++)
@@ -125,7 +127,8 @@ internal sealed unsafe class Int8Tally
                     if (!double.IsFinite(Read(one, block, row, column, tile)))
                     {
                         tile.Read(one, null, null);
-                        return (OutputsAreRows ? block * view.Outer + row : block * view.Inner + column, OutputsAreRows ? column : row, k, tile.Values[0]);
+                        var outer = _blocks.OuterAxis == Axis.Output;
+                        return (outer ? block * view.Outer + row : block * view.Inner + column, outer ? column : row, k, tile.Values[0]);
                     }
                 }
             }
@@ -195,6 +198,9 @@ internal sealed unsafe class Int8Tally
             Energies = (signal, byTensor / levels, byChannel / levels),
         };
     }
+
+    // The channels that a layer writes, which are the inputs of a weight that is turned round.
+    private static Axis ChannelAxisOf(Weight weight) => weight.IsReversed ? Axis.Input : Axis.Output;
 
     // Reads a rectangle of a block; its first element is the result.
     private double Read(in MatrixView view, int block, int row, int column, WidenedTile tile)

@@ -110,6 +110,35 @@ internal sealed class Int8SurveyTests
         });
     }
 
+    // Keys stand the other way round in the network: what a layer writes is still what its scales belong to.
+    [Test]
+    public void A_weight_that_is_turned_round_is_measured_by_the_channels_that_its_layer_writes([Values(1, 5, 33)] int inputs, [Values(1, 7, 40)] int channels)
+    {
+        var builder = new NetworkBuilder();
+        var x = builder.Input("x", inputs);
+        var (q, k) = (Dense("q"), Dense("k"));
+        builder.TieInverse(q, k, "scores");
+        var random = new Random(TestSeeds.Of("int8 turned round", inputs + 100 * channels));
+        var elements = Enumerable.Range(0, inputs * channels).Select(_ => random.Normal() * Math.Exp(2 * random.Normal())).ToArray();
+        var tensors = new[] { "q", "k" }.Select(name => new TestTensor(name, ElementType.Float64, elements.Length)).ToArray();
+        var network = Filled(builder.Build(), tensors, n => elements[n % elements.Length]);
+        using var bound = network.Bind();
+
+        var noise = Int8Survey.Take(bound, 1, Scalings.Identity(network.Network))[0].Weights;
+
+        var expected = Int8Oracle.Of([.. elements.Chunk(inputs)]);
+        Assert.That(network.Network.Weight("k").IsReversed);
+        foreach (var name in new[] { "q", "k" })
+        {
+            var got = noise[network.Network.Weight(name).Index]!;
+            Assert.That(got.PerChannel.NoiseToSignal, Is.EqualTo(expected.ChannelNoise / expected.Signal).Within(1e-9).Percent.Or.EqualTo(0).Within(1e-25), name);
+            Assert.That(got.PerTensor.NoiseToSignal, Is.EqualTo(expected.TensorNoise / expected.Signal).Within(1e-9).Percent, name);
+            Assert.That(got.ChannelSpread, Is.EqualTo(expected.Spread).Within(1e-9).Percent, name);
+        }
+
+        ChannelAxis Dense(string name) => builder.Weight(new WeightDeclaration(name, ElementType.Float64, WeightLayout.Dense(channels, inputs)), x);
+    }
+
     // A gain of a normalisation: each channel has one element, which is its own range.
     [Test]
     public void One_element_a_channel_loses_nothing_by_channels()
