@@ -3,6 +3,7 @@ using System.Text.Json;
 using EquiNorm.Backends;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
 using EquiNorm.Onnx;
@@ -22,10 +23,10 @@ internal static class RescaleCommand
         // Before the model is read: a GPU that is not there should be said at once.
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
         var clock = Stopwatch.StartNew();
-        using var model = OnnxModel.Open(request.Input);
-        using var onnx = model.Analyze(request.Model);
+        using var onnx = InputModel.Open(request.Place.Checked(), request.Model);
+        CheckOutput(request, onnx);
         var opened = clock.Elapsed;
-        long bytes = model.Length;
+        long bytes = onnx.Length;
         var outcome = Solve(request, onnx, backend, streams, cancellation) with { Bytes = bytes };
         outcome = outcome with { Read = opened + outcome.Result.Timings.Read };
         if (outcome.Result.Scalings is not { } scalings)
@@ -66,8 +67,23 @@ internal static class RescaleCommand
         OutputFile.Check(request.Output);
     }
 
+    private static void CheckOutput(RescaleRequest request, InputModel model)
+    {
+        try
+        {
+            if (request.Mode == WriteMode.Write)
+            {
+                model.CheckOutput(request.Output!);
+            }
+        }
+        catch (IOException e)
+        {
+            throw OutputFile.CannotWrite(request.Output!, e);
+        }
+    }
+
     private static RescaleOutcome Solve(
-        RescaleRequest request, OnnxNetwork onnx, IBackend backend, Streams streams, CancellationToken cancellation)
+        RescaleRequest request, InputModel onnx, IBackend backend, Streams streams, CancellationToken cancellation)
     {
         var network = Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
@@ -79,6 +95,7 @@ internal static class RescaleCommand
         return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
         {
             Scaled = onnx.ScaledNormalizations,
+            Notes = [.. network.Notes, .. onnx.Notes],
         };
     }
 
@@ -95,7 +112,7 @@ internal static class RescaleCommand
         }
     }
 
-    private static OnnxSaveReport Save(OnnxNetwork onnx, string path, Scalings scalings, CancellationToken cancellation)
+    private static OnnxSaveReport Save(InputModel onnx, string path, Scalings scalings, CancellationToken cancellation)
     {
         try
         {

@@ -1,3 +1,4 @@
+using EquiNorm.Files.Verification;
 using EquiNorm.Model;
 using EquiNorm.Onnx.Analysis;
 using EquiNorm.Onnx.Files;
@@ -52,7 +53,7 @@ internal sealed class ParameterList
         var (pa, pb) = (Normalization(_a, x), Normalization(_b, y));
         var other = y.Inputs[1].Constant!.Tensor!;
         _parameters.Add(new Parameter(
-            use.WeightName, Evidence.Weight, new EffectiveTensor(use.Tensor, pa?.Scale), new EffectiveTensor(other, pb?.Scale),
+            use.WeightName, Evidence.Weight, Effective(use.Tensor, pa?.Scale), Effective(other, pb?.Scale),
             weight.Layout, weight.Outputs.ToChannels(_network.Groups), weight.Inputs.ToChannels(_network.Groups)));
         if (x.Bias is null && y.Bias is null && pa is null && pb is null)
         {
@@ -83,10 +84,12 @@ internal sealed class ParameterList
             bool isWeight = !mean && weight.Role == WeightRole.Weight;
             _parameters.Add(new Parameter(
                 use.Tensor.Name.Length > 0 ? use.Tensor.Name : use.WeightName, isWeight ? Evidence.Weight : Evidence.Bias,
-                new EffectiveTensor(use.Tensor, null), new EffectiveTensor(y.Inputs[i].Constant!.Tensor!, null), layout, outputs,
+                Effective(use.Tensor, null), Effective(y.Inputs[i].Constant!.Tensor!, null), layout, outputs,
                 isWeight ? weight.Inputs.ToChannels(_network.Groups) : [_network.ChannelCount]));
         }
     }
+
+    private static EffectiveTensor Effective(OnnxTensor tensor, double[]? scale) => new(tensor, tensor.DataType.ElementType()!.Value, scale);
 
     private static OnnxTensor? BiasTensor(CanonicalGraph graph, CanonicalNode node) =>
         node.Bias is { } b ? (graph.Analysis.Value(b.Node.Header.Input[b.Input]) as ConstantValue)?.Tensor : null;

@@ -1,0 +1,85 @@
+using EquiNorm.Model;
+using EquiNorm.Onnx;
+using EquiNorm.Problem;
+
+namespace EquiNorm.Cli.Models;
+
+/// <summary>A model of either format as the commands see it: a network, its elements, and a way to write it with factors.</summary>
+internal abstract class InputModel : IDisposable
+{
+    /// <summary>The network.</summary>
+    public abstract Network Network { get; }
+
+    /// <summary>Bytes of all files.</summary>
+    public abstract long Length { get; }
+
+    /// <summary>Normalisations that are folded into the operators in front.</summary>
+    public virtual IReadOnlyList<string> FoldedNormalizations => [];
+
+    /// <summary>Normalisations whose gamma and beta carry factors.</summary>
+    public virtual IReadOnlyList<string> ScaledNormalizations => [];
+
+    /// <summary>What a user should know of how the model was understood, beside <see cref="Model.Network.Notes"/>.</summary>
+    public virtual IReadOnlyList<string> Notes => [];
+
+    /// <summary>Opens a model.</summary>
+    /// <param name="place">Where it is.</param>
+    /// <param name="options">How an ONNX model is understood.</param>
+    public static InputModel Open(ModelPlace place, OnnxOptions? options = null) => place.IsSafetensors
+        ? SafetensorsInput.Open(place)
+        : new OnnxInput(place.Path, options);
+
+    /// <summary>Binds the elements to a network derived from <see cref="Network"/>. Read only; dispose it after use.</summary>
+    public abstract NetworkTensors Bind(Network network);
+
+    /// <summary>Refuses an output that <see cref="Save"/> would refuse, before any work.</summary>
+    /// <exception cref="IOException">It would.</exception>
+    public virtual void CheckOutput(string path)
+    {
+    }
+
+    /// <summary>Writes the model with the factors applied.</summary>
+    public abstract OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation);
+
+    /// <summary>Closes the files.</summary>
+    public abstract void Dispose();
+
+    private sealed class OnnxInput : InputModel
+    {
+        private readonly OnnxModel _model;
+        private readonly OnnxNetwork _network;
+
+        public OnnxInput(string path, OnnxOptions? options)
+        {
+            _model = OnnxModel.Open(path);
+            try
+            {
+                _network = _model.Analyze(options);
+                Length = _model.Length;
+            }
+            catch
+            {
+                _model.Dispose();
+                throw;
+            }
+        }
+
+        public override Network Network => _network.Network;
+
+        public override long Length { get; }
+
+        public override IReadOnlyList<string> FoldedNormalizations => _network.FoldedNormalizations;
+
+        public override IReadOnlyList<string> ScaledNormalizations => _network.ScaledNormalizations;
+
+        public override NetworkTensors Bind(Network network) => _network.Bind(network);
+
+        public override OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation) => _network.Save(path, scalings, cancellation);
+
+        public override void Dispose()
+        {
+            _network.Dispose();
+            _model.Dispose();
+        }
+    }
+}
