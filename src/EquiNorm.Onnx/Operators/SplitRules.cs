@@ -60,7 +60,7 @@ internal static class SplitRules
         int rank = x.Shape!.Length;
         long[] perm = node.Ints("perm") ?? [.. Enumerable.Range(0, rank).Select(a => (long)(rank - 1 - a))];
         int[] dims = [.. x.Dims.Select(d => Array.IndexOf(perm, (long)d))];
-        if (perm.Length != rank || perm.Distinct().Count() != rank || dims.Contains(-1))
+        if (perm.Length != rank || perm.Distinct().Count() != rank || perm.Any(p => p < 0 || p >= rank) || dims.Contains(-1))
         {
             return "its permutation is not valid";
         }
