@@ -25,6 +25,7 @@ internal static class CommandLine
         var root = new RootCommand("Equi-normalization of ONNX and safetensors models: the equivalent network of smallest weight norm.")
         {
             Rescale(streams, gpus, cancellation),
+            Compare(streams, gpus, cancellation),
             Inspect(streams, cancellation),
             Verify(streams, cancellation),
             Describe(streams, cancellation),
@@ -91,20 +92,15 @@ internal static class CommandLine
         var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
         var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var absorb = new Option<bool>("--absorb-bias") { Description = "Move high biases behind folded batch normalisations into the next layer. The function is then not quite the same." };
+        var int8 = new Option<bool>("--int8") { Description = "Report the signal-to-noise of the weights in int8, before and after." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, network, names, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, dryRun, json,
+            input, output, network, names, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, json,
         };
-        command.Validators.Add(result =>
-        {
-            string? given = new Option[] { normalization, shared }.FirstOrDefault(o => result.GetResult(o) is { Implicit: false })?.Name;
-            if (given is not null && result.GetValue(network) is not null)
-            {
-                result.AddError($"{given} is for ONNX models: the description of a safetensors model says what is rescaled.");
-            }
-        });
+        ForOnnx(command, network, normalization, shared, absorb);
         command.SetAction(p => (int)RescaleCommand.Run(
             new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
             {
@@ -122,7 +118,50 @@ internal static class CommandLine
                 Freeze = p.GetValue(freeze) ?? [],
                 Backend = p.GetValue(backend)!,
                 Threads = p.GetValue(threads),
+                Biases = p.GetValue(absorb) ? BiasHandling.Absorb : BiasHandling.Keep,
+                Int8 = p.GetValue(int8) ? Int8Report.Yes : Int8Report.No,
                 Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
+            },
+            Format(p.GetValue(json)), streams, gpus, cancellation));
+        return command;
+    }
+
+    private static Command Compare(Streams streams, Gpus gpus, CancellationToken cancellation)
+    {
+        var (input, network, names) = Place();
+        var norms = Option<IReadOnlyList<double>>("--norms", "1,2", "Exponents of the norms to compare.", "P,P,...", Values.Norms);
+        var tolerance = Option<double>("--tolerance", "1e-8", "Certified relative gap to the optimum at which a solve ends.", "GAP", Values.Positive);
+        var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps for a norm.", "N", Values.Count);
+        var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor, as for rescale.", "none|size|depth:C", Values.Penalty);
+        var exact = new Option<bool>("--exact") { Description = "Powers of two only." };
+        var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
+        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "What counts as the weights of a normalised layer, as for rescale.", "fold|keep|scale", Values.Normalization);
+        normalization.Aliases.Add("--bn");
+        var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
+        var backend = Option<BackendChoice>("--backend", "auto", "Where the problems are solved, as for rescale.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
+        var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var json = Json();
+        var command = new Command("compare", "Solves a model for several norms and tables them, with what 8 bits lose of the weights. Writes nothing.")
+        {
+            input, network, names, norms, tolerance, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
+        };
+        ForOnnx(command, network, normalization, shared);
+        command.SetAction(p => (int)CompareCommand.Run(
+            new CompareRequest(p.GetRequiredValue(input), p.GetValue(norms)!)
+            {
+                Network = p.GetValue(network),
+                Names = p.GetValue(names),
+                Options = new RescalingOptions
+                {
+                    Tolerance = p.GetValue(tolerance),
+                    MaxSweeps = p.GetValue(sweeps),
+                    Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
+                },
+                Penalty = p.GetValue(penalty)!,
+                Model = new OnnxOptions { Normalization = p.GetValue(normalization), SharedWeights = p.GetValue(shared) },
+                Freeze = p.GetValue(freeze) ?? [],
+                Backend = p.GetValue(backend)!,
+                Threads = p.GetValue(threads),
             },
             Format(p.GetValue(json)), streams, gpus, cancellation));
         return command;
@@ -173,6 +212,15 @@ internal static class CommandLine
         new Argument<string>(name) { Description = "The model: *.onnx; or, with --network, *.safetensors or *.safetensors.index.json." },
         new Option<string?>("--network") { Description = "The network of a safetensors model, as 'equinorm describe' writes it for an ONNX export.", HelpName = "NET.json" },
         new Option<string?>("--names") { Description = "A JSON object of names in the safetensors file by names in the network, where they differ.", HelpName = "NAMES.json" });
+
+    // What the description of a safetensors model says already.
+    private static void ForOnnx(Command command, Option<string?> network, params Option[] options) => command.Validators.Add(result =>
+    {
+        if (result.GetValue(network) is not null && options.FirstOrDefault(o => result.GetResult(o) is { Implicit: false }) is { } given)
+        {
+            result.AddError($"{given.Name} is for ONNX models: the description of a safetensors model says what is rescaled.");
+        }
+    });
 
     private static Option<bool> Json() => new("--json") { Description = "One JSON object on standard output instead of text." };
 

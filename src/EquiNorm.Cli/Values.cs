@@ -15,6 +15,34 @@ internal static class Values
     public static bool Positive(string text, out double value) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && value > 0;
 
+    /// <summary>Norms separated by commas, each positive or inf; one that comes twice counts once.</summary>
+    public static bool Norms(string text, out IReadOnlyList<double> value)
+    {
+        var norms = new List<double>();
+        value = norms;
+        foreach (string part in text.Split(','))
+        {
+            if (part.Trim() == "inf")
+            {
+                norms.Add(double.PositiveInfinity);
+            }
+            else if (Positive(part.Trim(), out double norm))
+            {
+                norms.Add(norm);
+            }
+            else
+            {
+                return false;
+            }
+        }
+
+        value = [.. norms.Distinct()];
+        return true;
+    }
+
+    /// <summary>A norm as options take it.</summary>
+    public static string NormName(double norm) => double.IsPositiveInfinity(norm) ? "inf" : norm.ToString(CultureInfo.InvariantCulture);
+
     /// <summary>1, 2, 3 ...</summary>
     public static bool Count(string text, out int value) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value > 0;

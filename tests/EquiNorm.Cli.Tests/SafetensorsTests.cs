@@ -68,6 +68,7 @@ internal sealed class SafetensorsTests
         Assert.That(run.ExitCode, Is.Zero, run.Error);
         Assert.That(run.Json.GetProperty("objective").GetDouble(), Is.EqualTo(onnx.Json.GetProperty("objective").GetDouble()));
         Assert.That(run.Json.GetProperty("channels").GetInt32(), Is.EqualTo(onnx.Json.GetProperty("channels").GetInt32()));
+        Assert.That(Tool.Run("compare", input, "--network", network, "--json").ExitCode, Is.Zero);
         Assert.That(Tool.Run("inspect", input, "--network", network).Out, Does.Contain("w1").And.Contain("'step'"));
     }
 
@@ -114,6 +115,9 @@ internal sealed class SafetensorsTests
     [TestCase("inspect ONNX --names NET", 2, "--names needs --network")]
     [TestCase("rescale IN --network NET -o OUT --batch-norm fold", 2, "--batch-norm")]
     [TestCase("rescale IN --network NET -o OUT --shared-weights copy", 2, "--shared-weights")]
+    [TestCase("rescale IN --network NET -o OUT --absorb-bias", 2, "--absorb-bias")]
+    [TestCase("compare IN --network NET --bn fold", 2, "--batch-norm")]
+    [TestCase("compare IN", 2, "--network")]
     [TestCase("rescale IN --network NET -o OUT.json", 2, "index")]
     [TestCase("rescale IN --network MISSING -o OUT", 3, "missing.json")]
     [TestCase("rescale IN --network IN -o OUT", 3, "in.safetensors")]

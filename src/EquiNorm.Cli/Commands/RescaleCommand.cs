@@ -8,6 +8,7 @@ using EquiNorm.Cli.Text;
 using EquiNorm.Model;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
+using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
@@ -19,6 +20,10 @@ internal static class RescaleCommand
     public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         CheckOutput(request);
+        if (request.Biases == BiasHandling.Absorb && request.Model.Normalization != NormalizationHandling.Fold)
+        {
+            throw new CliException(ExitCode.Usage, "--absorb-bias moves the biases of folded batch normalisations; it needs --batch-norm fold.");
+        }
 
         // Before the model is read: a GPU that is not there should be said at once.
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
@@ -36,7 +41,7 @@ internal static class RescaleCommand
 
         if (request.Mode == WriteMode.Write)
         {
-            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, cancellation) };
+            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, outcome.Absorption, cancellation) };
         }
 
         if (format == ResultFormat.Json)
@@ -85,7 +90,7 @@ internal static class RescaleCommand
     private static RescaleOutcome Solve(
         RescaleRequest request, InputModel onnx, IBackend backend, Streams streams, CancellationToken cancellation)
     {
-        var network = Freeze(onnx.Network, request.Freeze);
+        var network = FrozenNames.Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
         using var progress = new ProgressLine(streams);
         var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
@@ -96,27 +101,37 @@ internal static class RescaleCommand
         {
             Scaled = onnx.ScaledNormalizations,
             Notes = [.. network.Notes, .. onnx.Notes],
+            Absorption = request.Biases == BiasHandling.Absorb && result.Scalings is { } scalings ? onnx.PlanAbsorption(scalings) : null,
+            Int8 = Int8(request, tensors, result.Scalings, cancellation),
         };
     }
 
-    private static Network Freeze(Network network, IReadOnlyList<string> names)
+    private static (Int8Survey Before, Int8Survey After, TimeSpan Time)? Int8(
+        RescaleRequest request, NetworkTensors tensors, Scalings? scalings, CancellationToken cancellation)
     {
+        if (request.Int8 == Int8Report.No || scalings is null)
+        {
+            return null;
+        }
+
         try
         {
-            var full = network.Groups.ToLookup(g => Say.Group(g.Name), g => g.Name);
-            return names.Count == 0 ? network : network.Freeze(names.SelectMany(n => full.Contains(n) ? full[n] : [n]));
+            var clock = Stopwatch.StartNew();
+            var surveys = Int8Survey.Take(tensors, request.Threads, cancellation, Scalings.Identity(tensors.Network), scalings);
+            return (surveys[0], surveys[1], clock.Elapsed);
         }
         catch (NetworkException e)
         {
-            throw new CliException(ExitCode.Usage, e.Message + " 'equinorm inspect' lists the names.", e);
+            throw new CliException(ExitCode.NonFinite, e.Message + " Nothing was written.", e);
         }
     }
 
-    private static OnnxSaveReport Save(InputModel onnx, string path, Scalings scalings, CancellationToken cancellation)
+    private static OnnxSaveReport Save(
+        InputModel onnx, string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation)
     {
         try
         {
-            return onnx.Save(path, scalings, cancellation);
+            return onnx.Save(path, scalings, absorption, cancellation);
         }
         catch (NetworkException e)
         {

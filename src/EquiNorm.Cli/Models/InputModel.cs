@@ -38,8 +38,11 @@ internal abstract class InputModel : IDisposable
     {
     }
 
-    /// <summary>Writes the model with the factors applied.</summary>
-    public abstract OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation);
+    /// <summary>The biases that the next layers can take; null where the format does not say enough.</summary>
+    public virtual BiasAbsorption? PlanAbsorption(Scalings scalings) => null;
+
+    /// <summary>Writes the model with the factors applied, and biases moved where a plan says so.</summary>
+    public abstract OnnxSaveReport Save(string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation);
 
     /// <summary>Closes the files.</summary>
     public abstract void Dispose();
@@ -74,7 +77,10 @@ internal abstract class InputModel : IDisposable
 
         public override NetworkTensors Bind(Network network) => _network.Bind(network);
 
-        public override OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation) => _network.Save(path, scalings, cancellation);
+        public override BiasAbsorption? PlanAbsorption(Scalings scalings) => _network.PlanAbsorption(scalings);
+
+        public override OnnxSaveReport Save(string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation) =>
+            _network.Save(path, scalings, absorption, cancellation);
 
         public override void Dispose()
         {

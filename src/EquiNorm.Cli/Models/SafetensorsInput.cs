@@ -62,7 +62,7 @@ internal sealed class SafetensorsInput : InputModel
     public override void CheckOutput(string path) => _model.CheckOutput(path);
 
     /// <inheritdoc/>
-    public override OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation)
+    public override OnnxSaveReport Save(string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation)
     {
         var report = Bound.Save(path, scalings, cancellation);
         return new OnnxSaveReport(report.Apply, report.Write, 0, report.Underflowed);
