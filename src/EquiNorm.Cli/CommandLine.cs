@@ -3,10 +3,12 @@ using System.Text.Json;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Commands;
 using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Text;
 using EquiNorm.Gpu.Cuda;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
+using EquiNorm.Safetensors;
 
 namespace EquiNorm.Cli;
 
@@ -21,7 +23,7 @@ internal static class CommandLine
     public static int Run(string[] args, Streams streams, CancellationToken cancellation = default, Gpus? gpus = null)
     {
         gpus ??= Gpus.Installed;
-        var root = new RootCommand("Equi-normalization of ONNX models: the equivalent network of smallest weight norm.")
+        var root = new RootCommand("Equi-normalization of ONNX and safetensors models: the equivalent network of smallest weight norm.")
         {
             Rescale(streams, gpus, cancellation),
             Compare(streams, gpus, cancellation),
@@ -64,6 +66,7 @@ internal static class CommandLine
     {
         CliException e => (e.Code, e.Message),
         OnnxFormatException e => (ExitCode.InvalidModel, e.Message),
+        SafetensorsException e => (ExitCode.InvalidModel, e.Message),
         CudaException e => (ExitCode.Device, $"{e.Message} Nothing was written; --backend cpu does the same without a GPU."),
         OperationCanceledException => (ExitCode.Cancelled, "Cancelled. Nothing was written."),
         _ => null,
@@ -82,8 +85,8 @@ internal static class CommandLine
 
     private static Command Rescale(Streams streams, Gpus gpus, CancellationToken cancellation)
     {
-        var input = new Argument<string>("IN.onnx") { Description = "The model." };
-        var output = new Option<string?>("--output", "-o") { Description = "Where the rescaled model goes; may be the model itself.", HelpName = "OUT.onnx" };
+        var (input, network, names) = Place();
+        var output = new Option<string?>("--output", "-o") { Description = "Where the rescaled model goes; may be the model itself.", HelpName = "OUT" };
         var norm = Option<double>("--norm", "2", "Exponent p of the norm: 2, 1 or any positive number.", "P", Values.Positive);
         var tolerance = Option<double>("--tolerance", "1e-8", "Certified relative gap to the optimum at which the solve ends.", "GAP", Values.Positive);
         var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps.", "N", Values.Count);
@@ -103,11 +106,14 @@ internal static class CommandLine
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, report, json,
+            input, output, network, names, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, report, json,
         };
+        ForOnnx(command, network, normalization, shared, absorb);
         command.SetAction(p => (int)RescaleCommand.Run(
             new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
             {
+                Network = p.GetValue(network),
+                Names = p.GetValue(names),
                 Options = new RescalingOptions
                 {
                     Tolerance = p.GetValue(tolerance),
@@ -132,7 +138,7 @@ internal static class CommandLine
 
     private static Command Compare(Streams streams, Gpus gpus, CancellationToken cancellation)
     {
-        var input = new Argument<string>("IN.onnx") { Description = "The model." };
+        var (input, network, names) = Place();
         var norms = Option<IReadOnlyList<double>>("--norms", "1,2", "Exponents of the norms to compare.", "P,P,...", Values.Norms);
         var tolerance = Option<double>("--tolerance", "1e-8", "Certified relative gap to the optimum at which a solve ends.", "GAP", Values.Positive);
         var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps for a norm.", "N", Values.Count);
@@ -147,11 +153,14 @@ internal static class CommandLine
         var json = Json();
         var command = new Command("compare", "Solves a model for several norms and tables them, with what 8 bits lose of the weights. Writes nothing.")
         {
-            input, norms, tolerance, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
+            input, network, names, norms, tolerance, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
         };
+        ForOnnx(command, network, normalization, shared);
         command.SetAction(p => (int)CompareCommand.Run(
             new CompareRequest(p.GetRequiredValue(input), p.GetValue(norms)!)
             {
+                Network = p.GetValue(network),
+                Names = p.GetValue(names),
                 Options = new RescalingOptions
                 {
                     Tolerance = p.GetValue(tolerance),
@@ -170,21 +179,24 @@ internal static class CommandLine
 
     private static Command Inspect(Streams streams, CancellationToken cancellation)
     {
-        var input = new Argument<string>("IN.onnx") { Description = "The model." };
+        var (input, network, names) = Place();
         var norm = Option<double>("--norm", "2", "Exponent p of the norm.", "P", Values.Positive);
         var json = Json();
-        var command = new Command("inspect", "Shows the channel groups of a model, what pins them, and the norms of its layers.") { input, norm, json };
-        command.SetAction(p => (int)InspectCommand.Run(p.GetRequiredValue(input), p.GetValue(norm), Format(p.GetValue(json)), streams, cancellation));
+        var command = new Command("inspect", "Shows the channel groups of a model, what pins them, and the norms of its layers.") { input, network, names, norm, json };
+        command.SetAction(p => (int)InspectCommand.Run(
+            new ModelPlace(p.GetRequiredValue(input), p.GetValue(network), p.GetValue(names)), p.GetValue(norm), Format(p.GetValue(json)), streams, cancellation));
         return command;
     }
 
     private static Command Verify(Streams streams, CancellationToken cancellation)
     {
-        var first = new Argument<string>("A.onnx") { Description = "The model." };
-        var second = new Argument<string>("B.onnx") { Description = "What should be a rescaling of it." };
+        var (first, network, names) = Place("A");
+        var second = new Argument<string>("B") { Description = "What should be a rescaling of it." };
         var json = Json();
-        var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first, second, json };
-        command.SetAction(p => (int)VerifyCommand.Run(p.GetRequiredValue(first), p.GetRequiredValue(second), Format(p.GetValue(json)), streams, cancellation));
+        var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first, second, network, names, json };
+        command.SetAction(p => (int)VerifyCommand.Run(
+            new ModelPlace(p.GetRequiredValue(first), p.GetValue(network), p.GetValue(names)),
+            new ModelPlace(p.GetRequiredValue(second), p.GetValue(network), p.GetValue(names)), Format(p.GetValue(json)), streams, cancellation));
         return command;
     }
 
@@ -204,6 +216,21 @@ internal static class CommandLine
         command.SetAction(p => (int)DevicesCommand.Run(Format(p.GetValue(json)), streams, gpus));
         return command;
     }
+
+    // A model: an ONNX file, or a safetensors file with what it does not say itself.
+    private static (Argument<string> Input, Option<string?> Network, Option<string?> Names) Place(string name = "MODEL") => (
+        new Argument<string>(name) { Description = "The model: *.onnx; or, with --network, *.safetensors or *.safetensors.index.json." },
+        new Option<string?>("--network") { Description = "The network of a safetensors model, as 'equinorm describe' writes it for an ONNX export.", HelpName = "NET.json" },
+        new Option<string?>("--names") { Description = "A JSON object of names in the safetensors file by names in the network, where they differ.", HelpName = "NAMES.json" });
+
+    // What the description of a safetensors model says already.
+    private static void ForOnnx(Command command, Option<string?> network, params Option[] options) => command.Validators.Add(result =>
+    {
+        if (result.GetValue(network) is not null && options.FirstOrDefault(o => result.GetResult(o) is { Implicit: false }) is { } given)
+        {
+            result.AddError($"{given.Name} is for ONNX models: the description of a safetensors model says what is rescaled.");
+        }
+    });
 
     private static Option<bool> Json() => new("--json") { Description = "One JSON object on standard output instead of text." };
 

@@ -17,6 +17,9 @@ public sealed class OnnxFormatException : Exception
         Problem = problem;
     }
 
+    /// <summary>Makes the exception, for the code that all formats share.</summary>
+    internal static Exception Of(string file, string problem, Exception? inner) => new OnnxFormatException(file, problem, inner);
+
     /// <summary>Path of the file.</summary>
     public string File { get; }
 

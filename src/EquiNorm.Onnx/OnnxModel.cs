@@ -1,3 +1,4 @@
+using EquiNorm.Files;
 using EquiNorm.Onnx.Analysis;
 using EquiNorm.Onnx.Files;
 
@@ -42,12 +43,7 @@ public sealed class OnnxModel : IDisposable
 
     /// <summary>Whether a path leads to the model's file or one of its data files, symbolic links followed: what is written there would replace the model.</summary>
     /// <exception cref="IOException">The path runs in circles.</exception>
-    public bool IsStoredIn(string path)
-    {
-        string real = ExternalFiles.RealPath(path);
-        var comparison = OperatingSystem.IsLinux() ? StringComparison.Ordinal : StringComparison.OrdinalIgnoreCase;
-        return _layout.External.InOrder.Append(_layout.File).Any(f => string.Equals(ExternalFiles.RealPath(f.Path), real, comparison));
-    }
+    public bool IsStoredIn(string path) => _layout.External.InOrder.Append(_layout.File).Any(f => Paths.Same(f.Path, path));
 
     /// <summary>Finds the channel groups of the model.</summary>
     /// <exception cref="OnnxFormatException">The graph contradicts itself.</exception>

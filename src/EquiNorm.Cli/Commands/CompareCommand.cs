@@ -2,9 +2,9 @@ using System.Text.Json;
 using EquiNorm.Backends;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
-using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Quantization;
 using EquiNorm.Solve;
@@ -18,8 +18,7 @@ internal static class CompareCommand
     public static ExitCode Run(CompareRequest request, ResultFormat format, Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
-        using var model = OnnxModel.Open(request.Input);
-        using var onnx = model.Analyze(request.Model);
+        using var onnx = InputModel.Open(request.Place.Checked(), request.Model);
         var network = FrozenNames.Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
         var before = AsItIs(request, tensors, cancellation);

@@ -1,4 +1,5 @@
 using EquiNorm.Cli.Backends;
+using EquiNorm.Cli.Models;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Quantization;
@@ -11,6 +12,15 @@ namespace EquiNorm.Cli.Commands;
 /// <param name="Norms">The exponents p.</param>
 internal sealed record CompareRequest(string Input, IReadOnlyList<double> Norms)
 {
+    /// <summary>The network of a safetensors file as JSON; null for an ONNX model.</summary>
+    public string? Network { get; init; }
+
+    /// <summary>Names in the safetensors file by names in the network; null if they are the same.</summary>
+    public string? Names { get; init; }
+
+    /// <summary>Where the model is.</summary>
+    public ModelPlace Place => new(Input, Network, Names);
+
     /// <summary>How the problems are solved.</summary>
     public required RescalingOptions Options { get; init; }
 

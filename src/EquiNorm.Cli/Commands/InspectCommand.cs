@@ -1,8 +1,8 @@
 using System.Text.Json;
 using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
-using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Solve;
 
@@ -12,12 +12,12 @@ namespace EquiNorm.Cli.Commands;
 internal static class InspectCommand
 {
     /// <summary>Runs the command.</summary>
-    public static ExitCode Run(string input, double norm, ResultFormat format, Streams streams, CancellationToken cancellation)
+    public static ExitCode Run(ModelPlace place, double norm, ResultFormat format, Streams streams, CancellationToken cancellation)
     {
-        using var model = OnnxModel.Open(input);
-        using var onnx = model.Analyze();
+        using var onnx = InputModel.Open(place.Checked());
+        using var tensors = onnx.Bind(onnx.Network);
         cancellation.ThrowIfCancellationRequested();
-        var document = Describe(input, onnx, NetworkSurvey.Take(onnx.Tensors, norm, 0, Scalings.Identity(onnx.Network))[0]);
+        var document = Describe(place.Path, onnx, NetworkSurvey.Take(tensors, norm, 0, Scalings.Identity(onnx.Network))[0]);
         if (format == ResultFormat.Json)
         {
             streams.Out.WriteLine(JsonSerializer.Serialize(document, Documents.Default.InspectDocument));
@@ -30,7 +30,7 @@ internal static class InspectCommand
         return ExitCode.Success;
     }
 
-    private static InspectDocument Describe(string input, OnnxNetwork onnx, NetworkSurvey survey)
+    private static InspectDocument Describe(string input, InputModel onnx, NetworkSurvey survey)
     {
         var network = onnx.Network;
         var weights = network.Weights.Where(w => w.Role == WeightRole.Weight).ToList();
@@ -49,7 +49,7 @@ internal static class InspectCommand
             Layers = [.. weights.Select(w => new InspectedLayerDocument(
                 w.Name, [w.Layout.Outputs, w.Layout.InputsPerGroup, w.Layout.Kernel], w.ElementType.ToString(), JsonNumber.Finite(survey.WeightNorms[w.Index])))],
             FoldedNormalizations = onnx.FoldedNormalizations,
-            Notes = network.Notes,
+            Notes = [.. network.Notes, .. onnx.Notes],
         };
     }
 

@@ -1,3 +1,5 @@
+using EquiNorm.Files;
+
 namespace EquiNorm.Cli.Commands;
 
 /// <summary>A file that a command writes: checked before any work, written aside, renamed at the end.</summary>
@@ -20,6 +22,7 @@ internal static class OutputFile
 
         try
         {
+            Paths.RequireReplaceable(target);
             File.Create(Aside(path), 1, FileOptions.DeleteOnClose).Dispose();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
@@ -38,7 +41,7 @@ internal static class OutputFile
             File.WriteAllBytes(aside, bytes);
             File.Move(aside, path, overwrite: true);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentOutOfRangeException)
         {
             File.Delete(aside);
             throw CannotWrite(path, e);

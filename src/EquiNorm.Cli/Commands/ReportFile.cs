@@ -1,8 +1,7 @@
 using System.Diagnostics;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Report;
 using EquiNorm.Cli.Report.Html;
-using EquiNorm.Onnx;
-using EquiNorm.Onnx.Verification;
 
 namespace EquiNorm.Cli.Commands;
 
@@ -41,13 +40,18 @@ internal sealed class ReportFile
             throw new CliException(ExitCode.Usage, $"--report {path} is the output itself; give the report a file of its own. Nothing was written.");
         }
 
+        if (new[] { request.Network, request.Names }.Any(f => f is not null && IsSame(path, f)))
+        {
+            throw new CliException(ExitCode.Usage, $"--report {path} is a file that describes the network; give the report a file of its own. Nothing was written.");
+        }
+
         OutputFile.Check(path);
         return new ReportFile(request, path);
     }
 
     /// <summary>Refuses to replace the model, and takes its hash while it is there: the output may replace it.</summary>
     /// <exception cref="CliException">The report would replace the model.</exception>
-    public void Opened(OnnxModel model, CancellationToken cancellation)
+    public void Opened(InputModel model, CancellationToken cancellation)
     {
         if (model.IsStoredIn(_path))
         {
@@ -59,7 +63,7 @@ internal sealed class ReportFile
 
     /// <summary>Compares the files, and writes the report.</summary>
     /// <exception cref="CliException">The report cannot be written; the model is.</exception>
-    public void Write(RescaleOutcome outcome, OnnxModel model, CancellationToken cancellation)
+    public void Write(RescaleOutcome outcome, InputModel model, CancellationToken cancellation)
     {
         var clock = Stopwatch.StartNew();
         var verification = Verify(outcome, model, cancellation);
@@ -75,7 +79,7 @@ internal sealed class ReportFile
         }
     }
 
-    private Verification Verify(RescaleOutcome outcome, OnnxModel model, CancellationToken cancellation)
+    private Verification Verify(RescaleOutcome outcome, InputModel model, CancellationToken cancellation)
     {
         if (_request.Mode == WriteMode.DryRun)
         {
@@ -95,14 +99,14 @@ internal sealed class ReportFile
             return new Verification.Skipped("The output replaced the input, so the two could not be compared; rescaling keeps the function up to rounding.");
         }
 
-        using var written = OnnxModel.Open(_request.Output!);
+        using var written = model.OpenWritten(_request.Output!);
         if (written.IsStoredIn(_path))
         {
             throw new CliException(ExitCode.Usage, $"The model {_request.Output} was written, but not the report: --report {_path} is a file of that model.");
         }
 
         _files.Add(Hashed("output", _request.Output!, written.Length, cancellation));
-        var report = RescalingVerifier.Verify(model, written, cancellation);
+        var report = model.Verify(written, cancellation);
         return report.Same
             ? new Verification.Same(report.Tensors.Count, report.MaxDeviation ?? 0)
             : new Verification.Different(report.Reason!);

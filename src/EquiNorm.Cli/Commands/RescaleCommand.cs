@@ -3,6 +3,7 @@ using System.Text.Json;
 using EquiNorm.Backends;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Json;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
 using EquiNorm.Onnx;
@@ -29,11 +30,11 @@ internal static class RescaleCommand
         // Before the model is read: a GPU that is not there should be said at once.
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
         var clock = Stopwatch.StartNew();
-        using var model = OnnxModel.Open(request.Input);
-        report?.Opened(model, cancellation);
-        using var onnx = model.Analyze(request.Model);
+        using var onnx = InputModel.Open(request.Place.Checked(), request.Model);
+        CheckOutput(request, onnx);
+        report?.Opened(onnx, cancellation);
         var opened = clock.Elapsed;
-        long bytes = model.Length;
+        long bytes = onnx.Length;
         var outcome = Solve(request, onnx, backend, streams, cancellation) with { Bytes = bytes };
         outcome = outcome with { Read = opened + outcome.Result.Timings.Read };
         if (outcome.Result.Scalings is not { } scalings)
@@ -46,7 +47,7 @@ internal static class RescaleCommand
             outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, outcome.Absorption, cancellation) };
         }
 
-        report?.Write(outcome, model, cancellation);
+        report?.Write(outcome, onnx, cancellation);
         if (format == ResultFormat.Json)
         {
             streams.Out.WriteLine(JsonSerializer.Serialize(RescaleJson.Of(outcome), Documents.Default.RescaleDocument));
@@ -75,8 +76,23 @@ internal static class RescaleCommand
         OutputFile.Check(request.Output);
     }
 
+    private static void CheckOutput(RescaleRequest request, InputModel model)
+    {
+        try
+        {
+            if (request.Mode == WriteMode.Write)
+            {
+                model.CheckOutput(request.Output!);
+            }
+        }
+        catch (IOException e)
+        {
+            throw OutputFile.CannotWrite(request.Output!, e);
+        }
+    }
+
     private static RescaleOutcome Solve(
-        RescaleRequest request, OnnxNetwork onnx, IBackend backend, Streams streams, CancellationToken cancellation)
+        RescaleRequest request, InputModel onnx, IBackend backend, Streams streams, CancellationToken cancellation)
     {
         var network = FrozenNames.Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
@@ -88,6 +104,7 @@ internal static class RescaleCommand
         return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
         {
             Scaled = onnx.ScaledNormalizations,
+            Notes = [.. network.Notes, .. onnx.Notes],
             Absorption = request.Biases == BiasHandling.Absorb && result.Scalings is { } scalings ? onnx.PlanAbsorption(scalings) : null,
             Int8 = Int8(request, tensors, result.Scalings, cancellation),
         };
@@ -114,7 +131,7 @@ internal static class RescaleCommand
     }
 
     private static OnnxSaveReport Save(
-        OnnxNetwork onnx, string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation)
+        InputModel onnx, string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation)
     {
         try
         {

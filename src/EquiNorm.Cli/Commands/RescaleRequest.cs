@@ -1,4 +1,5 @@
 using EquiNorm.Cli.Backends;
+using EquiNorm.Cli.Models;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Quantization;
@@ -42,6 +43,15 @@ internal enum BiasHandling
 /// <param name="Norm">The exponent p.</param>
 internal sealed record RescaleRequest(string Input, string? Output, double Norm)
 {
+    /// <summary>The network of a safetensors file as JSON; null for an ONNX model.</summary>
+    public string? Network { get; init; }
+
+    /// <summary>Names in the safetensors file by names in the network; null if they are the same.</summary>
+    public string? Names { get; init; }
+
+    /// <summary>Where the model is.</summary>
+    public ModelPlace Place => new(Input, Network, Names);
+
     /// <summary>How the problem is solved.</summary>
     public required RescalingOptions Options { get; init; }
 
@@ -88,6 +98,9 @@ internal sealed record RescaleOutcome(
 {
     /// <summary>Normalisations whose gamma and beta carry factors, for a model that will be trained further.</summary>
     public IReadOnlyList<string> Scaled { get; init; } = [];
+
+    /// <summary>What a user should know of how the model was understood.</summary>
+    public IReadOnlyList<string> Notes { get; init; } = [];
 
     /// <summary>What 8 bits lose before and after, and how long it took to find out; null if nobody asked.</summary>
     public (Int8Survey Before, Int8Survey After, TimeSpan Time)? Int8 { get; init; }

@@ -16,6 +16,9 @@ internal sealed record RescaleDocument
 
     public required string Input { get; init; }
 
+    /// <summary>The description of a safetensors model; null for an ONNX model.</summary>
+    public string? Network { get; init; }
+
     /// <summary>Null if nothing was written (--dry-run).</summary>
     public string? Output { get; init; }
 
@@ -52,7 +55,7 @@ internal sealed record RescaleDocument
 
     public required IReadOnlyList<PinnedDocument> Pinned { get; init; }
 
-    /// <summary>fold, keep or scale.</summary>
+    /// <summary>fold, keep or scale; described: by the description of a safetensors model.</summary>
     public required string BatchNorm { get; init; }
 
     public required IReadOnlyList<string> FoldedNormalizations { get; init; }

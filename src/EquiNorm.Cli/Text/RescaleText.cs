@@ -115,7 +115,7 @@ internal static class RescaleText
             yield return ("Underflow", $"{Say.Count(outcome.Saved.Underflowed, "element")} became zero: below the smallest number of the storage type");
         }
 
-        foreach (string note in outcome.Network.Notes)
+        foreach (string note in outcome.Notes)
         {
             yield return ("Note", note);
         }
@@ -158,6 +158,6 @@ internal static class RescaleText
             : outcome.NothingFree ? "The output is a copy of the input, byte for byte."
             : string.Equals(Path.GetFullPath(request.Input), Path.GetFullPath(request.Output!), StringComparison.Ordinal)
                 ? "The model computes the same outputs as before, up to rounding."
-            : $"The outputs of the network are unchanged up to rounding; check: equinorm verify {request.Input} {request.Output}";
+            : $"The outputs of the network are unchanged up to rounding; check: equinorm verify {request.Input} {request.Output}{request.Place.Options}";
     }
 }

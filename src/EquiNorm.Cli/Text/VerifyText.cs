@@ -1,4 +1,4 @@
-using EquiNorm.Onnx.Verification;
+using EquiNorm.Files.Verification;
 
 namespace EquiNorm.Cli.Text;
 

@@ -206,7 +206,7 @@ internal sealed class GraphAnalysis
         var probe = new NodeContext(this, node, inputs, new Extent[]?[node.Header.Output.Count]);
         var shapes = Enumerable.Range(0, node.Header.Output.Count).Select(i => OutputShape(probe, i)).ToArray();
         var context = new NodeContext(this, node, inputs, shapes);
-        if (OperatorTable.Apply(context) is { } reason)
+        if ((shapes.Length == 0 ? "it has no output" : OperatorTable.Apply(context)) is { } reason)
         {
             Block(context, reason);
         }

@@ -143,7 +143,7 @@ internal sealed class NormalizationFolding(GraphAnalysis analysis)
         }
 
         int other = 1 - reader.Input;
-        if (analysis.Value(node.Header.Input[other]) is not ConstantValue c || c.Dims.Length != 1 || c.Dims[0] != channels
+        if (node.Header.Output.Count == 0 || analysis.Value(node.Header.Input[other]) is not ConstantValue c || c.Dims.Length != 1 || c.Dims[0] != channels
             || c.Reals(channels) is not { } values || analysis.Readers.OnlyReader(node.Header.Output[0]) is not { } next)
         {
             return (null, 0, null);

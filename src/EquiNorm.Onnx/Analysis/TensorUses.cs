@@ -1,3 +1,4 @@
+using EquiNorm.Files;
 using EquiNorm.Model;
 using EquiNorm.Onnx.Files;
 

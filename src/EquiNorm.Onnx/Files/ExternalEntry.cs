@@ -9,6 +9,13 @@ internal sealed record ExternalEntry(string Location, long Offset, long? Length)
     public static ExternalEntry Read(TensorLayout layout, string file)
     {
         string? location = null, offset = null, length = null;
+
+        // Readers differ in which of two they take, and a writer would have to redirect both.
+        if (layout.Header.ExternalData.GroupBy(e => e.Key, StringComparer.Ordinal).FirstOrDefault(g => g.Key is "location" or "offset" or "length" && g.Skip(1).Any()) is { } twice)
+        {
+            throw new OnnxFormatException(file, $"tensor '{layout.Header.Name}' has the {twice.Key} of its external data twice.");
+        }
+
         foreach (var entry in layout.Header.ExternalData)
         {
             switch (entry.Key)

@@ -1,3 +1,5 @@
+using EquiNorm.Files;
+
 namespace EquiNorm.Onnx.Files;
 
 /// <summary>
@@ -6,7 +8,6 @@ namespace EquiNorm.Onnx.Files;
 /// </summary>
 internal sealed class ExternalFiles(string modelPath) : IDisposable
 {
-    private const int MaximumLinkDepth = 16;
     private readonly Dictionary<string, MappedFile> _files = new(StringComparer.Ordinal);
     private readonly List<MappedFile> _inOrder = [];
 
@@ -37,43 +38,16 @@ internal sealed class ExternalFiles(string modelPath) : IDisposable
     /// <summary>Unmaps all of them.</summary>
     public void Dispose() => _inOrder.ForEach(f => f.Dispose());
 
-    /// <summary>The path with every symbolic link in it resolved.</summary>
-    public static string RealPath(string path) => RealPath(path, 0);
-
-    /// <summary>Whether a path lies in a directory, which may be a root; both without symbolic links.</summary>
-    public static bool IsInside(string path, string directory) =>
-        path.StartsWith(Path.EndsInDirectorySeparator(directory) ? directory : directory + Path.DirectorySeparatorChar, StringComparison.Ordinal);
-
     private static MappedFile OpenFor(string path, string tensor)
     {
         try
         {
-            return MappedFile.Open(path);
+            return MappedFile.Open(path, OnnxFormatException.Of);
         }
         catch (OnnxFormatException e)
         {
             throw new OnnxFormatException(path, $"external data of tensor '{tensor}': {e.Problem}", e);
         }
-    }
-
-    private static string RealPath(string path, int depth)
-    {
-        if (depth > MaximumLinkDepth)
-        {
-            throw new IOException($"More than {MaximumLinkDepth} symbolic links in {path}.");
-        }
-
-        string full = Path.GetFullPath(path);
-        string current = Path.GetPathRoot(full)!;
-        foreach (string part in full[current.Length..].Split(Path.DirectorySeparatorChar, StringSplitOptions.RemoveEmptyEntries))
-        {
-            string next = Path.Combine(current, part);
-            FileSystemInfo info = Directory.Exists(next) ? new DirectoryInfo(next) : new FileInfo(next);
-            var target = info.LinkTarget is null ? null : info.ResolveLinkTarget(returnFinalTarget: true);
-            current = target is null ? next : RealPath(target.FullName, depth + 1);
-        }
-
-        return current;
     }
 
     private string Resolve(string location, string tensor)
@@ -99,7 +73,7 @@ internal sealed class ExternalFiles(string modelPath) : IDisposable
         string path = Path.Combine(directory, location);
         try
         {
-            if (!IsInside(RealPath(path), RealPath(directory)))
+            if (!Paths.IsInside(Paths.RealPath(path), Paths.RealPath(directory)))
             {
                 throw Refused(tensor, location, "leaves the model's directory through a symbolic link");
             }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using EquiNorm.Files;
 
 namespace EquiNorm.Onnx.Files;
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using EquiNorm.Files;
 
 namespace EquiNorm.Onnx.Files;
 

@@ -1,3 +1,4 @@
+using EquiNorm.Files;
 using EquiNorm.Onnx.Schema;
 
 namespace EquiNorm.Onnx.Files;
@@ -22,7 +23,7 @@ internal sealed class LayoutReader
     /// <exception cref="OnnxFormatException">It cannot be read or is not a valid model.</exception>
     public static ModelLayout Open(string path)
     {
-        var file = MappedFile.Open(path);
+        var file = MappedFile.Open(path, OnnxFormatException.Of);
         LayoutReader? reader = null;
         try
         {

@@ -1,3 +1,4 @@
+using EquiNorm.Files;
 using EquiNorm.Onnx.Schema;
 using Google.Protobuf;
 

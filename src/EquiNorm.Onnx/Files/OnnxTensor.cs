@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using EquiNorm.Files;
 
 namespace EquiNorm.Onnx.Files;
 
@@ -7,7 +8,7 @@ namespace EquiNorm.Onnx.Files;
 /// Elements that already lie so in a file (raw data, packed float or double data, external data) are read in place;
 /// the others (varints, scattered fields) are decoded once, on first use.
 /// </summary>
-internal sealed unsafe class OnnxTensor
+internal sealed unsafe class OnnxTensor : ITensorSource
 {
     private readonly Func<byte[]>? _decode;
     private byte[]? _decoded;

@@ -1,3 +1,5 @@
+using EquiNorm.Files;
+
 namespace EquiNorm.Onnx.Files;
 
 /// <summary>

@@ -1,3 +1,5 @@
+using EquiNorm.Files;
+
 namespace EquiNorm.Onnx.Files;
 
 // Protocol-buffer wire format, as far as it is needed to LOCATE fields: tags, varints, lengths. 64-bit offsets throughout, every

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using EquiNorm.Files;
 using EquiNorm.Model;
 using EquiNorm.Onnx.Analysis;
 using EquiNorm.Onnx.Files;

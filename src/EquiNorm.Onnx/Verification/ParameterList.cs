@@ -1,3 +1,4 @@
+using EquiNorm.Files.Verification;
 using EquiNorm.Model;
 using EquiNorm.Onnx.Analysis;
 using EquiNorm.Onnx.Files;
@@ -52,7 +53,7 @@ internal sealed class ParameterList
         var (pa, pb) = (Normalization(_a, x), Normalization(_b, y));
         var other = y.Inputs[1].Constant!.Tensor!;
         _parameters.Add(new Parameter(
-            use.WeightName, Evidence.Weight, new EffectiveTensor(use.Tensor, pa?.Scale), new EffectiveTensor(other, pb?.Scale),
+            use.WeightName, Evidence.Weight, Effective(use.Tensor, pa?.Scale), Effective(other, pb?.Scale),
             weight.Layout, weight.Outputs.ToChannels(_network.Groups), weight.Inputs.ToChannels(_network.Groups)));
         if (x.Bias is null && y.Bias is null && pa is null && pb is null)
         {
@@ -108,8 +109,10 @@ internal sealed class ParameterList
 
         _parameters.Add(new Parameter(
             use.Tensor.Name.Length > 0 ? use.Tensor.Name : use.WeightName, isWeight ? Evidence.Weight : Evidence.Bias,
-            new EffectiveTensor(use.Tensor, null), new EffectiveTensor(other, null), layout, outputs, inputs));
+            Effective(use.Tensor, null), Effective(other, null), layout, outputs, inputs));
     }
+
+    private static EffectiveTensor Effective(OnnxTensor tensor, double[]? scale) => new(tensor, tensor.DataType.ElementType()!.Value, scale);
 
     private static OnnxTensor? BiasTensor(CanonicalGraph graph, CanonicalNode node) =>
         node.Bias is { } b ? (graph.Analysis.Value(b.Node.Header.Input[b.Input]) as ConstantValue)?.Tensor : null;

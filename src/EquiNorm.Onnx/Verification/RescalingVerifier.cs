@@ -1,4 +1,4 @@
-using EquiNorm.Model;
+using EquiNorm.Files.Verification;
 using EquiNorm.Onnx.Analysis;
 
 namespace EquiNorm.Onnx.Verification;
@@ -53,24 +53,7 @@ public static class RescalingVerifier
             return report with { Reason = difference };
         }
 
-        cancellation.ThrowIfCancellationRequested();
-        var parameters = ParameterList.Pair(graphA, graphB, network);
-        var recovery = FactorRecovery.Run(network, parameters);
-        var tensors = new TensorDeviation[parameters.Count];
-        Parallel.For(0, tensors.Length, new ParallelOptions { CancellationToken = cancellation },
-            n => tensors[n] = ParameterCheck.Run(parameters[n], recovery.Factors));
-        var worst = tensors.Length == 0 ? null : tensors.MaxBy(t => t.Deviation / t.Tolerance);
-        var factors = network.Groups.Where(g => !g.IsPinned).SelectMany(g => recovery.Factors.Skip(g.FirstChannel).Take(g.Count)).ToList();
-        return report with
-        {
-            Tensors = tensors,
-            Worst = worst,
-            Reason = Reason(worst, network, recovery),
-            RescaledChannels = factors.Count(f => Math.Abs(f - 1) > TensorDeviation.ToleranceOf(ElementType.Float32)),
-            UndeterminedChannels = recovery.Undetermined,
-            SmallestFactor = factors.DefaultIfEmpty(1).Min(),
-            LargestFactor = factors.DefaultIfEmpty(1).Max(),
-        };
+        return ParameterVerifier.Verify(report, network, ParameterList.Pair(graphA, graphB, network), cancellation);
     }
 
     private static GraphAnalysis Analyze(OnnxModel model, OnnxOptions options)
@@ -78,17 +61,5 @@ public static class RescalingVerifier
         var analysis = new GraphAnalysis(model.Layout, options);
         analysis.Run();
         return analysis;
-    }
-
-    private static string? Reason(TensorDeviation? worst, Network network, FactorRecovery recovery)
-    {
-        if (recovery.NegativeChannel >= 0)
-        {
-            var group = network.Groups.Last(g => g.FirstChannel <= recovery.NegativeChannel && g.Count > 0);
-            return $"channel {recovery.NegativeChannel - group.FirstChannel} of '{group.Name}' has a negative factor";
-        }
-
-        return worst is null || worst.IsExplained ? null : FormattableString.Invariant(
-            $"tensor '{worst.Name}' is not explained by factors per channel: element {worst.Element} should be {worst.Expected:G9} and is {worst.Found:G9} (relative deviation {worst.Deviation:G3}, {worst.ElementType} allows {worst.Tolerance:G3})");
     }
 }

@@ -17,6 +17,9 @@ internal sealed class DescriptionReader
     private readonly NetworkBuilder _builder = new();
     private readonly List<WeightEntry> _entries = [];
 
+    /// <summary>Extents of the stored tensors by name, where an entry gives them; the first entry of a tensor that is used twice.</summary>
+    public Dictionary<string, IReadOnlyList<long>> Shapes { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Reads the network.</summary>
     /// <exception cref="NetworkException">Something is not as docs/network-json.md says.</exception>
     public Network Read(JsonPlace root)
@@ -51,7 +54,12 @@ internal sealed class DescriptionReader
 
         foreach (var weight in weights.Items("a list of weights"))
         {
-            _entries.Add(WeightEntry.Read(weight, table, version));
+            var entry = WeightEntry.Read(weight, table, version);
+            _entries.Add(entry);
+            if (entry.StoredShape is { } shape)
+            {
+                Shapes.TryAdd(entry.Declaration.Name, shape);
+            }
         }
 
         return Build(HeightsByName());

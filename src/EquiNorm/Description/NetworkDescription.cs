@@ -29,7 +29,12 @@ public static class NetworkDescription
     /// <summary>Reads a network. Weights and axes keep their order.</summary>
     /// <param name="utf8Json">The text, UTF-8, with or without a byte order mark.</param>
     /// <exception cref="NetworkException">The text is not a valid description. The message names the place and the value, and says what would be right.</exception>
-    public static Network Parse(ReadOnlyMemory<byte> utf8Json)
+    public static Network Parse(ReadOnlyMemory<byte> utf8Json) => Read(utf8Json).Network;
+
+    /// <summary>Reads a network, and the extents of its stored tensors, which a network does not hold: for those who look for the tensors in files.</summary>
+    /// <param name="utf8Json">The text, UTF-8, with or without a byte order mark.</param>
+    /// <exception cref="NetworkException">The text is not a valid description, as in <see cref="Parse"/>.</exception>
+    public static DescribedNetwork Read(ReadOnlyMemory<byte> utf8Json)
     {
         if (utf8Json.Length > MaxBytes)
         {
@@ -44,7 +49,8 @@ public static class NetworkDescription
         try
         {
             using var document = JsonDocument.Parse(utf8Json, new JsonDocumentOptions { MaxDepth = Depth });
-            return new DescriptionReader().Read(JsonPlace.Root(document.RootElement));
+            var reader = new DescriptionReader();
+            return new DescribedNetwork(reader.Read(JsonPlace.Root(document.RootElement)), reader.Shapes);
         }
         catch (JsonException e)
         {
@@ -68,3 +74,8 @@ public static class NetworkDescription
     public static void Write(Network network, Stream stream, DescriptionOptions? options = null) =>
         new DescriptionWriter(network, options ?? new DescriptionOptions()).Write(stream);
 }
+
+/// <summary>What a description says.</summary>
+/// <param name="Network">The network.</param>
+/// <param name="Shapes">Extents of the stored tensors by name, outermost first; none for a weight that strides or an offset make a view of its tensor.</param>
+public sealed record DescribedNetwork(Network Network, IReadOnlyDictionary<string, IReadOnlyList<long>> Shapes);

@@ -13,6 +13,9 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
     private static readonly string[] Properties =
         ["name", "type", "kind", "shape", "order", "groups", "strides", "offset", "output", "input", "height"];
 
+    /// <summary>Extents of the stored tensor, outermost first; null where strides or an offset make the entry a view of it.</summary>
+    public IReadOnlyList<long>? StoredShape { get; private init; }
+
     /// <summary>Reads an entry.</summary>
     public static WeightEntry Read(JsonPlace place, AxisTable axes, int version)
     {
@@ -54,7 +57,10 @@ internal sealed record WeightEntry(JsonPlace Place, WeightDeclaration Declaratio
             Role = kind == WeightKind.Bias ? WeightRole.Bias : WeightRole.Weight,
             Height = (int?)height?.Integer(0, int.MaxValue),
         };
-        return new WeightEntry(place, declaration, outputAxis, inputAxis, isReciprocal);
+        return new WeightEntry(place, declaration, outputAxis, inputAxis, isReciprocal)
+        {
+            StoredShape = tensor is { Strides: null, Offset: 0 } ? tensor.Shape : null,
+        };
     }
 
     /// <summary>Declares it to a builder.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using EquiNorm.Files;
 using EquiNorm.Onnx.Files;
 using EquiNorm.Testing;
 using EquiNorm.Testing.Onnx;
@@ -227,7 +228,7 @@ internal sealed class ExternalDataTests
     [TestCase("/a", "/a", false)]
     public void A_directory_may_be_the_root(string path, string directory, bool inside) =>
         Assert.That(
-            ExternalFiles.IsInside(path.Replace('/', Path.DirectorySeparatorChar), directory.Replace('/', Path.DirectorySeparatorChar)), Is.EqualTo(inside));
+            Paths.IsInside(path.Replace('/', Path.DirectorySeparatorChar), directory.Replace('/', Path.DirectorySeparatorChar)), Is.EqualTo(inside));
 
     private static OnnxFormatException Refused(TemporaryDirectory directory, params (string, string)[] entries) =>
         Assert.Throws<OnnxFormatException>(() => LayoutReader.Open(Save(directory, entries)))!;

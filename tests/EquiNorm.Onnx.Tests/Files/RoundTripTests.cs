@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using EquiNorm.Files;
 using EquiNorm.Onnx.Files;
 using EquiNorm.Testing;
 using EquiNorm.Testing.Onnx;

@@ -15,13 +15,15 @@ internal sealed partial class ProjectTests
         ["EquiNorm.Gpu.Tables"] = [],
         ["EquiNorm.Gpu.Kernels"] = ["EquiNorm.Gpu.Tables"],
         ["EquiNorm.Gpu.Ilgpu"] = ["EquiNorm", "EquiNorm.Gpu", "EquiNorm.Gpu.Kernels", "EquiNorm.Gpu.Tables"],
-        ["EquiNorm.Onnx"] = ["EquiNorm"],
+        ["EquiNorm.Files"] = ["EquiNorm"],
+        ["EquiNorm.Onnx"] = ["EquiNorm", "EquiNorm.Files"],
+        ["EquiNorm.Safetensors"] = ["EquiNorm", "EquiNorm.Files"],
         ["EquiNorm.Native"] = ["EquiNorm", "EquiNorm.Gpu"],
-        ["EquiNorm.Cli"] = ["EquiNorm", "EquiNorm.Onnx", "EquiNorm.Gpu", "EquiNorm.Gpu.Ilgpu"],
+        ["EquiNorm.Cli"] = ["EquiNorm", "EquiNorm.Files", "EquiNorm.Onnx", "EquiNorm.Safetensors", "EquiNorm.Gpu", "EquiNorm.Gpu.Ilgpu"],
     };
 
     // These are embedded in other people's programs.
-    private static readonly string[] WithoutPackages = ["EquiNorm", "EquiNorm.Gpu", "EquiNorm.Gpu.Tables", "EquiNorm.Native"];
+    private static readonly string[] WithoutPackages = ["EquiNorm", "EquiNorm.Files", "EquiNorm.Safetensors", "EquiNorm.Gpu", "EquiNorm.Gpu.Tables", "EquiNorm.Native"];
 
     private static IEnumerable<string> ShippedProjects => Repository.Projects.Where(
         p => p.StartsWith("src/", StringComparison.Ordinal) || p is "kernels/EquiNorm.Gpu.Kernels.csproj" or "kernels/Tables/EquiNorm.Gpu.Tables.csproj");

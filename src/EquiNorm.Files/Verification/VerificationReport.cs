@@ -1,6 +1,6 @@
 using EquiNorm.Model;
 
-namespace EquiNorm.Onnx.Verification;
+namespace EquiNorm.Files.Verification;
 
 // What comparing two models has shown. A deviation is measured against what the recovered factors predict:
 //   weights  |b - a f| / max(|a f|, 2^-20 max |a f| over the output channel, smallest normal number of the storage type)
@@ -16,8 +16,8 @@ namespace EquiNorm.Onnx.Verification;
 /// <param name="Found">What B holds, after folding.</param>
 public sealed record TensorDeviation(string Name, ElementType ElementType, double Deviation, long Element, double Expected, double Found)
 {
-    /// <summary>The largest deviation that rounding to the storage type explains.</summary>
-    public double Tolerance => ToleranceOf(ElementType);
+    /// <summary>The largest deviation that rounding explains: to the storage type, and to that of the weights that the factors were recovered from.</summary>
+    public double Tolerance { get; init; } = ToleranceOf(ElementType);
 
     /// <summary>Whether rounding explains the deviation.</summary>
     public bool IsExplained => Deviation <= Tolerance;

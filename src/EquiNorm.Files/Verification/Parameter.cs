@@ -1,22 +1,21 @@
 using System.Runtime.InteropServices;
 using EquiNorm.Model;
-using EquiNorm.Onnx.Files;
 
-namespace EquiNorm.Onnx.Verification;
+namespace EquiNorm.Files.Verification;
 
 /// <summary>One tensor of a model as it acts after folding: stored elements times a scale per output, or computed numbers.</summary>
 internal sealed unsafe class EffectiveTensor
 {
-    private readonly OnnxTensor? _tensor;
+    private readonly ITensorSource? _tensor;
     private readonly double[]? _values;
     private readonly double[]? _scale;
 
     /// <summary>Stored elements, each output multiplied by its scale if there is one.</summary>
-    public EffectiveTensor(OnnxTensor tensor, double[]? scale)
+    public EffectiveTensor(ITensorSource tensor, ElementType type, double[]? scale)
     {
         _tensor = tensor;
         _scale = scale;
-        Type = tensor.DataType.ElementType()!.Value;
+        Type = type;
     }
 
     /// <summary>Computed numbers.</summary>

@@ -1,4 +1,4 @@
-namespace EquiNorm.Onnx.Verification;
+namespace EquiNorm.Files.Verification;
 
 /// <summary>Compares every element of a tensor pair with what the factors predict. See <see cref="VerificationReport"/> for the measure.</summary>
 internal sealed class ParameterCheck
@@ -43,8 +43,8 @@ internal sealed class ParameterCheck
         return new TensorDeviation(parameter.Name, parameter.B.Type, check._worst, check._element, check._values.Expected, check._values.Found);
     }
 
-    // ONNX tensors are contiguous: [O, I, K], [I, O, K] for a transposed convolution, [I, K, O] for a MatMul. A row is one index of the outer
-    // channels.
+    // Stored tensors are contiguous: [O, I, K] or [O, K, I], [I, O, K] for a transposed convolution, [I, K, O] for a MatMul. A row is one index of
+    // the outer channels.
     private void Walk(Action<long, int, double[], double[]> visit)
     {
         var layout = _p.Layout;

@@ -2,7 +2,7 @@ using EquiNorm.Backends;
 using EquiNorm.Backends.Cpu;
 using EquiNorm.Model;
 
-namespace EquiNorm.Onnx.Rescaling;
+namespace EquiNorm.Files;
 
 /// <summary>
 /// W[o,i,k] * output[o] * input[i] for any range of a tensor's elements, in float64, rounded once. The tensor is contiguous:

@@ -1,7 +1,13 @@
 using System.IO.MemoryMappedFiles;
 using System.Text;
 
-namespace EquiNorm.Onnx.Files;
+namespace EquiNorm.Files;
+
+/// <summary>Makes the exception that a format has for a file that cannot be read or is not valid.</summary>
+/// <param name="file">Path of the file.</param>
+/// <param name="problem">What is wrong, as a sentence without the file's name.</param>
+/// <param name="inner">The cause, where there is one.</param>
+internal delegate Exception FileFailure(string file, string problem, Exception? inner = null);
 
 /// <summary>
 /// A file mapped read-only: a pointer and a 64-bit length. Nothing is read until it is touched, so a model of many gigabytes
@@ -9,14 +15,18 @@ namespace EquiNorm.Onnx.Files;
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
+    private readonly FileFailure _failure;
     private readonly MemoryMappedFile? _map;
     private readonly MemoryMappedViewAccessor? _view;
+    private readonly DateTime _written;
     private byte* _pointer;
 
-    private MappedFile(string path, long length, MemoryMappedFile? map)
+    private MappedFile(string path, long length, DateTime written, MemoryMappedFile? map, FileFailure failure)
     {
         Path = path;
         Length = length;
+        _written = written;
+        _failure = failure;
         _map = map;
         if (_map is null)
         {
@@ -37,13 +47,24 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <summary>Whether the bytes can no longer be reached.</summary>
     public bool IsClosed { get; private set; }
 
+    /// <summary>Whether the path still leads to the file that was opened: same length, same time of the last change.</summary>
+    public bool IsUnchanged
+    {
+        get
+        {
+            var info = new FileInfo(Paths.RealPath(Path)); // of the file, not of a link to it
+            return info.Exists && info.Length == Length && info.LastWriteTimeUtc == _written;
+        }
+    }
+
     /// <summary>Maps a regular file.</summary>
-    /// <exception cref="OnnxFormatException">It does not exist, is a directory, or cannot be read.</exception>
-    public static MappedFile Open(string path)
+    /// <param name="path">Its path.</param>
+    /// <param name="failure">Makes the exception if it does not exist, is a directory, or cannot be read, and if anything outside of it is asked for later.</param>
+    public static MappedFile Open(string path, FileFailure failure)
     {
         if (Directory.Exists(path))
         {
-            throw new OnnxFormatException(path, "is a directory, not a file.");
+            throw failure(path, "is a directory, not a file.");
         }
 
         try
@@ -55,7 +76,7 @@ internal sealed unsafe class MappedFile : IDisposable
                 var map = length == 0
                     ? null
                     : MemoryMappedFile.CreateFromFile(stream, null, length, MemoryMappedFileAccess.Read, HandleInheritability.None, false);
-                return new MappedFile(path, length, map);
+                return new MappedFile(path, length, File.GetLastWriteTimeUtc(stream.SafeFileHandle), map, failure);
             }
             catch
             {
@@ -65,11 +86,11 @@ internal sealed unsafe class MappedFile : IDisposable
         }
         catch (FileNotFoundException e)
         {
-            throw new OnnxFormatException(path, "does not exist.", e);
+            throw failure(path, "does not exist.", e);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
         {
-            throw new OnnxFormatException(path, "cannot be read: " + e.Message, e);
+            throw failure(path, "cannot be read: " + e.Message, e);
         }
     }
 
@@ -79,7 +100,7 @@ internal sealed unsafe class MappedFile : IDisposable
         ObjectDisposedException.ThrowIf(IsClosed, this);
         if (start < 0 || count < 0 || start > Length || count > Length - start)
         {
-            throw new OnnxFormatException(Path, $"{count} bytes at {start} lie outside the file of {Length} bytes.");
+            throw _failure(Path, $"{count} bytes at {start} lie outside the file of {Length} bytes.");
         }
 
         return _pointer + start;
@@ -89,7 +110,7 @@ internal sealed unsafe class MappedFile : IDisposable
     public ReadOnlySpan<byte> Span(long start, int count) => new(Pointer(start, count), count);
 
     /// <summary>UTF-8 text of [start, end).</summary>
-    /// <exception cref="OnnxFormatException">The bytes are not UTF-8: two names could be mistaken for one another.</exception>
+    /// <remarks>Bytes that are not UTF-8 are a failure: two names could be mistaken for one another.</remarks>
     public string Text(long start, long end)
     {
         try
@@ -98,7 +119,7 @@ internal sealed unsafe class MappedFile : IDisposable
         }
         catch (Exception e) when (e is DecoderFallbackException or OverflowException)
         {
-            throw new OnnxFormatException(Path, $"the name at byte {start} is not UTF-8 text of a sensible length.", e);
+            throw _failure(Path, $"the name at byte {start} is not UTF-8 text of a sensible length.", e);
         }
     }
 

@@ -1,6 +1,6 @@
 using EquiNorm.Model;
 
-namespace EquiNorm.Onnx.Verification;
+namespace EquiNorm.Files.Verification;
 
 /// <summary>
 /// One factor per channel from two sets of tensors: every element says d_out / d_in = b / a. Starting at the pinned channels, where d = 1,

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 
-namespace EquiNorm.Onnx.Files;
+namespace EquiNorm.Files;
 
 /// <summary>Streams pieces into a new file, at most <see cref="ChunkBytes"/> at a time, and keeps holes of sparse sources as holes.</summary>
 internal static unsafe class PieceWriter
