@@ -36,7 +36,7 @@ internal sealed partial class DocumentTests
             Assert.That(Tool.Run(80, [command, "-h"]).Out.Split('\n').Select(l => l.Length), Has.All.LessThanOrEqualTo(80));
         }
 
-        Assert.That(Tool.Run("--help").Out, Does.Contain("rescale IN.onnx").And.Not.Contain("reference"));
+        Assert.That(Tool.Run("--help").Out, Does.Contain("rescale MODEL").And.Not.Contain("reference"));
     }
 
     // Every exit code has a meaning; README and reference do not say two things.
