@@ -15,6 +15,19 @@ internal static class Values
     public static bool Positive(string text, out double value) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && value > 0;
 
+    /// <summary>An exponent of the norm: any positive number, or inf for largest magnitudes.</summary>
+    public static bool Norm(string text, out double value)
+    {
+        value = double.PositiveInfinity;
+        return text == "inf" || Positive(text, out value);
+    }
+
+    /// <summary>An exponent as --norm takes it.</summary>
+    public static string NormName(double norm) => double.IsPositiveInfinity(norm) ? "inf" : norm.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>A largest gain: any finite number above 1.</summary>
+    public static bool Gain(string text, out double value) => Positive(text, out value) && value > 1;
+
     /// <summary>1, 2, 3 ...</summary>
     public static bool Count(string text, out int value) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value > 0;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using EquiNorm.Backends;
+using EquiNorm.Backends.Cpu;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Json;
 using EquiNorm.Cli.Text;
@@ -73,13 +74,33 @@ internal static class RescaleCommand
         using var tensors = onnx.Bind(network);
         using var progress = new ProgressLine(streams);
         var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
-        var result = RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
+        var result = Solve(request, problem, tensors, backend, progress, streams, cancellation);
         var identity = Scalings.Identity(network);
         var surveys = NetworkSurvey.Take(tensors, request.Norm, request.Threads, identity, result.Scalings ?? identity);
         return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
         {
             Scaled = onnx.ScaledNormalizations,
         };
+    }
+
+    // What a GPU cannot solve the CPU can: `auto` goes there, and says so.
+    private static RescalingResult Solve(
+        RescaleRequest request, RescalingProblem problem, NetworkTensors tensors, IBackend backend, ProgressLine progress, Streams streams, CancellationToken cancellation)
+    {
+        try
+        {
+            return RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
+        }
+        catch (UnsupportedProblemException e) when (request.Backend.Kind == BackendKind.Auto)
+        {
+            streams.Error.WriteLine($"equinorm: {backend.Name} cannot solve this, the CPU does: {e.Message}");
+            using var cpu = new CpuBackend(request.Threads);
+            return RescalingSolver.Solve(problem, tensors, request.Options, cpu, progress, cancellation);
+        }
+        catch (UnsupportedProblemException e)
+        {
+            throw new CliException(ExitCode.Usage, $"{backend.Name}: {e.Message} Nothing was written.", e);
+        }
     }
 
     private static Network Freeze(Network network, IReadOnlyList<string> names)

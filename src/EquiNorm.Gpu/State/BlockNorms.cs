@@ -40,7 +40,7 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
         if (norm > 0 || double.IsNaN(norm))
         {
             var log = Math.Log(norm) + state.LogScale(weight.Index) + channels.Reference(output.Group) - channels.Reference(input.Group);
-            edges.Add(new CoarseEdge(Mover(output.Group), Mover(input.Group), log));
+            edges.Add(new CoarseEdge(Mover(output.Group), Mover(input.Group), log, weight.Index));
         }
     }
 
@@ -60,8 +60,8 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
                 var sign = axis == Axis.Output ? 1 : -1;
                 var log = Math.Log(norm) + state.LogScale(weight.Index) + sign * channels.Reference(segment.Group);
                 edges.Add(axis == Axis.Output
-                    ? new CoarseEdge(Mover(segment.Group), -1, log)
-                    : new CoarseEdge(-1, Mover(segment.Group), log));
+                    ? new CoarseEdge(Mover(segment.Group), -1, log, weight.Index)
+                    : new CoarseEdge(-1, Mover(segment.Group), log, weight.Index));
             }
         }
     }
@@ -70,7 +70,7 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
     {
         if (energy > 0)
         {
-            edges.Add(new CoarseEdge(-1, -1, Math.Log(energy) + state.LogScale(weight.Index)));
+            edges.Add(new CoarseEdge(-1, -1, Math.Log(energy) + state.LogScale(weight.Index), weight.Index));
         }
     }
 

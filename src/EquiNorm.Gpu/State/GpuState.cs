@@ -32,6 +32,11 @@ internal sealed class GpuState : RescalingState
 
     public GpuState(RescalingPlan plan, NetworkTensors tensors, TensorLocation location, IDeviceQueue queue)
     {
+        if (plan.Problem.TakesLargest)
+        {
+            throw new UnsupportedProblemException("The GPU's kernels know finite exponents of the norm only; the CPU solves p = infinity.");
+        }
+
         Plan = plan;
         _queue = queue;
         _layout = new DeviceLayout(plan);
@@ -118,6 +123,18 @@ internal sealed class GpuState : RescalingState
         }
 
         RunWanted();
+    }
+
+    public override UpdateRule Rule
+    {
+        get => UpdateRule.Free;
+        set
+        {
+            if (!value.IsFree)
+            {
+                throw new UnsupportedProblemException("The GPU's kernels know no limit on factors; the CPU does.");
+            }
+        }
     }
 
     public override double Update(ReadOnlySpan<UpdateUnit> units)

@@ -16,15 +16,20 @@ internal sealed class Sweeper
     private readonly RescalingPlan _plan;
     private readonly SweepOrder _order;
     private readonly CoarseSolver? _coarse;
+    private readonly LimitedShifts? _limited;
     private readonly double[] _shifts;
     private bool _forward = true;
 
-    public Sweeper(RescalingState state, RescalingOptions options)
+    public Sweeper(RescalingState state, RescalingOptions options, GainLimit limit)
     {
         _state = state;
         _plan = state.Plan;
         _order = options.Order;
-        _coarse = options.CoarseCorrection == CoarseCorrection.On ? new CoarseSolver(_plan) : null;
+        _coarse = options.CoarseCorrection == CoarseCorrection.On && !_plan.Problem.TakesLargest ? new CoarseSolver(_plan) : null;
+        _limited = _coarse is not null && limit.Exists ? new LimitedShifts(state, _coarse, limit) : null;
+
+        // Largest magnitudes: two channels that hold each other's would exchange their places for ever if both moved all the way.
+        state.Rule = new UpdateRule(limit.Log, _plan.Problem.TakesLargest && _order == SweepOrder.Jacobi ? 0.5 : 1);
         _shifts = new double[_plan.Groups.Count];
     }
 
@@ -106,10 +111,18 @@ internal sealed class Sweeper
         _state.ReadNorms(edges);
         if (_coarse is null)
         {
-            return SolveRun.LogSum(edges);
+            return SolveRun.LogObjective(_plan, edges);
         }
 
-        _coarse.Minimize(edges, _shifts);
+        if (_limited is not null)
+        {
+            _limited.Minimize(edges, _shifts);
+        }
+        else
+        {
+            _coarse.Minimize(edges, _shifts);
+        }
+
         _state.Shift(_shifts);
         var norm = _plan.Problem.Norm;
         foreach (ref var edge in CollectionsMarshal.AsSpan(edges))
@@ -118,6 +131,6 @@ internal sealed class Sweeper
             edge = edge with { LogNorm = edge.LogNorm + norm * difference };
         }
 
-        return SolveRun.LogSum(edges);
+        return SolveRun.LogObjective(_plan, edges);
     }
 }
