@@ -4,7 +4,7 @@ using EquiNorm.Plan;
 
 namespace EquiNorm.Gpu.State;
 
-/// <summary>The norm of every block of every weight, as edges of the coarse problem.</summary>
+/// <summary>The norm of every block of every weight (at p = infinity its largest energy), as edges of the coarse problem.</summary>
 internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockStamps stamps, HostSums sums, ChannelState channels)
 {
     /// <summary>Adds all edges. Each block must have a valid sum on one axis.</summary>
@@ -90,13 +90,15 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
                 var channel = segment.Channels[i];
                 if (channel >= 0 && !layout.Plan.Groups[segment.Group].Group.IsPinned && !channels.IsLive(channel))
                 {
-                    norm += constant[segment.Start + i];
+                    norm = Both(norm, constant[segment.Start + i]);
                 }
             }
         }
 
         return norm;
     }
+
+    private double Both(double total, double energy) => layout.Plan.Problem.TakesLargest ? Math.Max(total, energy) : total + energy;
 
     private int Mover(int group) => layout.Plan.Groups[group].Group.IsPinned ? -1 : group;
 
@@ -106,7 +108,7 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
         double total = 0;
         for (var i = 0; i < segment.Count; i++)
         {
-            total += segment.Channels[i] >= 0 ? factors[segment.Channels[i]] * vector[segment.Start + i] : 0;
+            total = segment.Channels[i] >= 0 ? Both(total, factors[segment.Channels[i]] * vector[segment.Start + i]) : total;
         }
 
         return total;

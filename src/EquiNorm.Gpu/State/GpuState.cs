@@ -32,11 +32,6 @@ internal sealed class GpuState : RescalingState
 
     public GpuState(RescalingPlan plan, NetworkTensors tensors, TensorLocation location, IDeviceQueue queue)
     {
-        if (plan.Problem.TakesLargest)
-        {
-            throw new UnsupportedProblemException("The GPU's kernels know finite exponents of the norm only; the CPU solves p = infinity.");
-        }
-
         Plan = plan;
         _queue = queue;
         _layout = new DeviceLayout(plan);
@@ -127,14 +122,8 @@ internal sealed class GpuState : RescalingState
 
     public override UpdateRule Rule
     {
-        get => UpdateRule.Free;
-        set
-        {
-            if (!value.IsFree)
-            {
-                throw new UnsupportedProblemException("The GPU's kernels know no limit on factors; the CPU does.");
-            }
-        }
+        get => _update.Rule;
+        set => _update.Rule = value;
     }
 
     public override double Update(ReadOnlySpan<UpdateUnit> units)
@@ -283,7 +272,7 @@ internal sealed class GpuState : RescalingState
                     var part = _host.Get(Frozen, new SumRef(weight.Index, axis, s));
                     for (var i = 0; i < total.Length; i++)
                     {
-                        total[i] += part[i];
+                        total[i] = Plan.Problem.TakesLargest ? Math.Max(total[i], part[i]) : total[i] + part[i];
                     }
                 }
             }

@@ -5,7 +5,9 @@ namespace EquiNorm.Backends;
 /// <summary>A backend, or a stepper, cannot do what is asked for; another can. Nothing was read or written.</summary>
 public sealed class UnsupportedProblemException(string message) : NotSupportedException(message)
 {
-    internal static void ThrowIfLargest(RescalingProblem problem)
+    /// <summary>Steps need a finite exponent.</summary>
+    /// <exception cref="UnsupportedProblemException">p is infinite.</exception>
+    public static void ThrowIfLargest(RescalingProblem problem)
     {
         if (problem.TakesLargest)
         {
