@@ -17,18 +17,17 @@ internal static class FloorTable
 {
     private const int Rounds = 31;
 
-    // Enough for the runtime to have recompiled what runs often; large networks spend their time in loops that are optimised from the start.
-    private const int WarmUpRounds = 60;
-    private const int WarmUpRoundsOfLargeNetworks = 3;
-    private const long LargeNetwork = 100_000_000;
+    // Until the runtime has recompiled what runs often, which it does in the background, a tenth of a second after things have become quiet.
+    private const double WarmUpSeconds = 3;
+    private const int WarmUpRounds = 3;
 
     public static int Run(string[] args)
     {
         var threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
         var names = args.Length > 1 ? args[1..] : [.. StandardNetworks.Names];
         using var backend = new CpuBackend(threads);
-        Print($"- {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}");
-        Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds, medians, float32 weights, p = 2, tolerance 1e-8");
+        Print($"- {Runtime()}");
+        Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds after 3 s, medians, float32 weights, p = 2, tolerance 1e-8");
         Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run");
         Print($"- momentum: a float32 first moment for every weight, and its read and write in step and floor (5 |W| bytes)");
         Print($"- commit {Commit()}, {DateTime.UtcNow:yyyy-MM-dd}");
@@ -57,10 +56,8 @@ internal static class FloorTable
         // Steps write the weights: they get a copy, so that every solve starts from the same ones.
         using var copy = (network with { Elements = [.. network.Elements.Select(e => e.AsSpan().ToArray())] }).Bind();
         using var stepper = new RescalingStepper(problem, copy, backend);
-        var warmUp = network.Bytes < LargeNetwork ? WarmUpRounds : WarmUpRoundsOfLargeNetworks;
-        for (var round = -warmUp; round < Rounds; round++)
+        foreach (var slot in Slots())
         {
-            var slot = Math.Max(0, round);
             times[0, slot] = Time(() => floor.Step());
             times[1, slot] = Time(() => stepper.Step());
             times[2, slot] = Time(() => result = RescalingSolver.Solve(problem, tensors, null, backend));
@@ -81,10 +78,8 @@ internal static class FloorTable
         using var floor = new MemoryFloor(network, backend.Threads, momentum);
         using var stepper = new RescalingStepper(new RescalingProblem(network.Network), tensors, backend);
         var times = new double[2, Rounds];
-        var warmUp = network.Bytes < LargeNetwork ? WarmUpRounds : WarmUpRoundsOfLargeNetworks;
-        for (var round = -warmUp; round < Rounds; round++)
+        foreach (var slot in Slots())
         {
-            var slot = Math.Max(0, round);
             times[0, slot] = Time(() => floor.Step());
             times[1, slot] = Time(() => stepper.Step());
         }
@@ -92,6 +87,21 @@ internal static class FloorTable
         var (f, step) = (Median(times, 0), Median(times, 1));
         var least = Least(times, 1) / Least(times, 0);
         Print($"| {name}, momentum | {2 * network.Bytes / 1e6:F1} | {f:F2} | {5 * network.Bytes / f / 1e6:F1} | {step:F2} | {step / f:F2} | {least:F2} | | | | | |");
+    }
+
+    // Where the times of each round go: the first place while warming up.
+    private static IEnumerable<int> Slots()
+    {
+        var began = Stopwatch.GetTimestamp();
+        for (var round = 0; round < WarmUpRounds || Stopwatch.GetElapsedTime(began).TotalSeconds < WarmUpSeconds; round++)
+        {
+            yield return 0;
+        }
+
+        for (var round = 0; round < Rounds; round++)
+        {
+            yield return round;
+        }
     }
 
     private static double Time(Action action)
@@ -125,7 +135,11 @@ internal static class FloorTable
         return $"{line?.Split(':')[1].Trim() ?? RuntimeInformation.ProcessArchitecture.ToString()} ({widest})";
     }
 
-    private static string Commit()
+    /// <summary>Runtime, system and processor.</summary>
+    public static string Runtime() => $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}";
+
+    /// <summary>The commit that is checked out.</summary>
+    public static string Commit()
     {
         try
         {

@@ -7,8 +7,17 @@ if (args is ["table", ..])
     return FloorTable.Run(args[1..]);
 }
 
+// "scaling": tables and plots against width, depth, size, kernel and groups.
+if (args is ["scaling", ..])
+{
+    return EquiNorm.Bench.Scaling.ScalingStudy.Run(args[1..]);
+}
+
 // The GPU's benchmarks are not offered where they cannot run: BenchmarkDotNet would list failures.
-List<Type> benchmarks = [typeof(RowNormBenchmark), typeof(SolveBenchmark), typeof(StepBenchmark)];
+List<Type> benchmarks =
+[
+    typeof(OnnxBenchmark), typeof(RowNormBenchmark), typeof(ScaleRowsBenchmark), typeof(SizeBenchmark), typeof(SolveBenchmark), typeof(StepBenchmark),
+];
 if (GpuBenchmark.Device is not null)
 {
     benchmarks.Add(typeof(GpuBenchmark));

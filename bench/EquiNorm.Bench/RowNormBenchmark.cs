@@ -11,26 +11,24 @@ namespace EquiNorm.Bench;
 /// </summary>
 public unsafe class RowNormBenchmark
 {
-    private float[] _matrix = [];
+    private Matrices _matrices = null!;
     private double[] _rows = [];
     private double[] _columns = [];
     private double[] _ones = [];
 
-    /// <summary>Rows and columns: 1 MB, in cache; 64 MB; 400 MB, larger than the last-level cache of most machines.</summary>
-    [Params(512, 4096, 10240)]
+    /// <summary>Rows and columns: 16 KB, 1 MB, 64 MB, and 400 MB, larger than the last-level cache of most machines.</summary>
+    [Params(64, 512, 4096, 10240)]
     public int Size { get; set; }
 
-    /// <summary>Fills the matrix.</summary>
+    /// <summary>Where the matrix is.</summary>
+    [Params(Cache.Hot, Cache.Cold)]
+    public Cache Cache { get; set; }
+
+    /// <summary>Fills the matrices.</summary>
     [GlobalSetup]
     public void Setup()
     {
-        var random = new Random(1);
-        _matrix = new float[(long)Size * Size];
-        foreach (ref var element in _matrix.AsSpan())
-        {
-            element = random.NextSingle() - 0.5f;
-        }
-
+        _matrices = new Matrices(Size, Cache);
         _rows = new double[Size];
         _columns = new double[Size];
         _ones = new double[Size];
@@ -41,10 +39,11 @@ public unsafe class RowNormBenchmark
     [Benchmark(Baseline = true)]
     public double Scalar()
     {
+        var matrix = _matrices.Next();
         for (var r = 0; r < Size; r++)
         {
             double sum = 0;
-            foreach (var w in _matrix.AsSpan(r * Size, Size))
+            foreach (var w in matrix.AsSpan(r * Size, Size))
             {
                 sum += (double)w * w;
             }
@@ -59,9 +58,10 @@ public unsafe class RowNormBenchmark
     [Benchmark]
     public double TensorPrimitivesSumOfSquares()
     {
+        var matrix = _matrices.Next();
         for (var r = 0; r < Size; r++)
         {
-            _rows[r] = TensorPrimitives.SumOfSquares<float>(_matrix.AsSpan(r * Size, Size));
+            _rows[r] = TensorPrimitives.SumOfSquares<float>(matrix.AsSpan(r * Size, Size));
         }
 
         return _rows[0];
@@ -81,7 +81,7 @@ public unsafe class RowNormBenchmark
 
     private double Sums(double[]? columns)
     {
-        fixed (float* matrix = _matrix)
+        fixed (float* matrix = _matrices.Next())
         fixed (double* rows = _rows, ones = _ones, sums = columns)
         {
             var view = MatrixView.RowMajor((byte*)matrix, ElementType.Float32, Size, Size, 1);

@@ -45,11 +45,11 @@ internal unsafe interface ILanes<TVector>
     /// <summary>The larger one; <paramref name="right"/> if one is NaN.</summary>
     static abstract TVector Max(TVector left, TVector right);
 
-    /// <summary>The larger one of a magnitude and |value|; unspecified if one is NaN.</summary>
-    static abstract TVector MaxMagnitude(TVector magnitude, TVector value);
+    /// <summary>The larger one of |left| and |right|; unspecified if one is NaN.</summary>
+    static abstract TVector MaxMagnitude(TVector left, TVector right);
 
-    /// <summary>The smaller one of a magnitude and |value|; unspecified if one is NaN.</summary>
-    static abstract TVector MinMagnitude(TVector magnitude, TVector value);
+    /// <summary>The smaller one of |left| and |right|; unspecified if one is NaN.</summary>
+    static abstract TVector MinMagnitude(TVector left, TVector right);
 
     static abstract TVector Abs(TVector value);
 

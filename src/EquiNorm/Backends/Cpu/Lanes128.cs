@@ -36,12 +36,12 @@ internal readonly unsafe struct Lanes128 : ILanes<Vector128<double>>
     public static Vector128<double> Max(Vector128<double> left, Vector128<double> right) => Vector128.MaxNative(left, right);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<double> MaxMagnitude(Vector128<double> magnitude, Vector128<double> value) =>
-        Vector128.MaxNative(magnitude, Vector128.Abs(value));
+    public static Vector128<double> MaxMagnitude(Vector128<double> left, Vector128<double> right) =>
+        Vector128.MaxNative(Vector128.Abs(left), Vector128.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<double> MinMagnitude(Vector128<double> magnitude, Vector128<double> value) =>
-        Vector128.MinNative(magnitude, Vector128.Abs(value));
+    public static Vector128<double> MinMagnitude(Vector128<double> left, Vector128<double> right) =>
+        Vector128.MinNative(Vector128.Abs(left), Vector128.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector128<double> Abs(Vector128<double> value) => Vector128.Abs(value);

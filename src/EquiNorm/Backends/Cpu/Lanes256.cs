@@ -37,12 +37,12 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<double>>
     public static Vector256<double> Max(Vector256<double> left, Vector256<double> right) => Vector256.MaxNative(left, right);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<double> MaxMagnitude(Vector256<double> magnitude, Vector256<double> value) =>
-        Vector256.MaxNative(magnitude, Vector256.Abs(value));
+    public static Vector256<double> MaxMagnitude(Vector256<double> left, Vector256<double> right) =>
+        Vector256.MaxNative(Vector256.Abs(left), Vector256.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<double> MinMagnitude(Vector256<double> magnitude, Vector256<double> value) =>
-        Vector256.MinNative(magnitude, Vector256.Abs(value));
+    public static Vector256<double> MinMagnitude(Vector256<double> left, Vector256<double> right) =>
+        Vector256.MinNative(Vector256.Abs(left), Vector256.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<double> Abs(Vector256<double> value) => Vector256.Abs(value);

@@ -42,16 +42,16 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
     public static Vector512<double> Max(Vector512<double> left, Vector512<double> right) => Vector512.MaxNative(left, right);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<double> MaxMagnitude(Vector512<double> magnitude, Vector512<double> value) =>
+    public static Vector512<double> MaxMagnitude(Vector512<double> left, Vector512<double> right) =>
         Avx512DQ.IsSupported
-            ? Avx512DQ.Range(magnitude, value, LargerMagnitude)
-            : Vector512.MaxNative(magnitude, Vector512.Abs(value));
+            ? Avx512DQ.Range(left, right, LargerMagnitude)
+            : Vector512.MaxNative(Vector512.Abs(left), Vector512.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<double> MinMagnitude(Vector512<double> magnitude, Vector512<double> value) =>
+    public static Vector512<double> MinMagnitude(Vector512<double> left, Vector512<double> right) =>
         Avx512DQ.IsSupported
-            ? Avx512DQ.Range(magnitude, value, SmallerMagnitude)
-            : Vector512.MinNative(magnitude, Vector512.Abs(value));
+            ? Avx512DQ.Range(left, right, SmallerMagnitude)
+            : Vector512.MinNative(Vector512.Abs(left), Vector512.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<double> Abs(Vector512<double> value) => Vector512.Abs(value);
@@ -130,12 +130,29 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<double> SumEach(Vector512<double>* rows)
     {
+        if (Avx512F.IsSupported)
+        {
+            // Neighbours, then 128-bit lanes, then halves: 14 shuffles and 7 additions, none of which crosses memory.
+            var (ab, cd) = (Pairs(rows[0], rows[1]), Pairs(rows[2], rows[3]));
+            var (ef, gh) = (Pairs(rows[4], rows[5]), Pairs(rows[6], rows[7]));
+            return Lanes128Apart(Lanes128Apart(ab, cd), Lanes128Apart(ef, gh));
+        }
+
         // The rows are in memory, so their halves are added by 256-bit loads without a shuffle.
         var half = (Vector256<double>*)rows;
         return Vector512.Create(
             Lanes256.SumFour(half[0] + half[1], half[2] + half[3], half[4] + half[5], half[6] + half[7]),
             Lanes256.SumFour(half[8] + half[9], half[10] + half[11], half[12] + half[13], half[14] + half[15]));
     }
+
+    // Sums of neighbouring elements, of a and b in turn.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<double> Pairs(Vector512<double> a, Vector512<double> b) => Avx512F.UnpackLow(a, b) + Avx512F.UnpackHigh(a, b);
+
+    // Sums of neighbouring lanes of 128 bits, first those of a, then those of b.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<double> Lanes128Apart(Vector512<double> a, Vector512<double> b) =>
+        Avx512F.Shuffle4x128(a, b, 0b10_00_10_00) + Avx512F.Shuffle4x128(a, b, 0b11_01_11_01);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<double> Widen(Vector256<float> value) =>

@@ -53,11 +53,11 @@ internal readonly unsafe struct LanesScalar : ILanes<double>
     public static double Max(double left, double right) => left > right ? left : right;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static double MaxMagnitude(double magnitude, double value) => Max(magnitude, Math.Abs(value));
+    public static double MaxMagnitude(double left, double right) => Max(Math.Abs(left), Math.Abs(right));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static double MinMagnitude(double magnitude, double value) =>
-        magnitude < Math.Abs(value) ? magnitude : Math.Abs(value);
+    public static double MinMagnitude(double left, double right) =>
+        Math.Abs(left) < Math.Abs(right) ? Math.Abs(left) : Math.Abs(right);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static double Abs(double value) => Math.Abs(value);
