@@ -72,6 +72,23 @@ internal sealed class CoarseSolver
         }
     }
 
+    /// <summary>Writes the shifts that make all norms as equal as can be, in the squares of their logarithms; false if there are none.</summary>
+    public bool Fit(List<CoarseEdge> edges, Span<double> shifts)
+    {
+        shifts.Clear();
+        if (!Collect(edges, default) || !LeastSquares(_trial))
+        {
+            return false;
+        }
+
+        for (var v = 0; v < _groupOf.Length; v++)
+        {
+            shifts[_groupOf[v]] = _trial[v];
+        }
+
+        return true;
+    }
+
     private bool NewtonStep(ref double value)
     {
         Array.Clear(_gradient);
