@@ -23,6 +23,7 @@ internal static class CommandLine
         var root = new RootCommand("Equi-normalization of ONNX models: the equivalent network of smallest weight norm.")
         {
             Rescale(streams, gpus, cancellation),
+            Compare(streams, gpus, cancellation),
             Inspect(streams, cancellation),
             Verify(streams, cancellation),
             Describe(streams, cancellation),
@@ -89,11 +90,13 @@ internal static class CommandLine
         var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
         var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
         var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var absorb = new Option<bool>("--absorb-bias") { Description = "Move high biases behind folded batch normalisations into the next layer. The function is then not quite the same." };
+        var int8 = new Option<bool>("--int8") { Description = "Report the signal-to-noise of the weights in int8, before and after." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, norm, tolerance, gain, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, dryRun, json,
+            input, output, norm, tolerance, gain, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, json,
         };
         command.SetAction(p => (int)RescaleCommand.Run(
             new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
@@ -111,7 +114,47 @@ internal static class CommandLine
                 Freeze = p.GetValue(freeze) ?? [],
                 Backend = p.GetValue(backend)!,
                 Threads = p.GetValue(threads),
+                Biases = p.GetValue(absorb) ? BiasHandling.Absorb : BiasHandling.Keep,
+                Int8 = p.GetValue(int8) ? Int8Report.Yes : Int8Report.No,
                 Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
+            },
+            Format(p.GetValue(json)), streams, gpus, cancellation));
+        return command;
+    }
+
+    private static Command Compare(Streams streams, Gpus gpus, CancellationToken cancellation)
+    {
+        var input = new Argument<string>("IN.onnx") { Description = "The model." };
+        var norms = Option<IReadOnlyList<double>>("--norms", "1,2", "Exponents of the norms to compare.", "P,P,...", Values.Norms);
+        var tolerance = Unset("--tolerance", "1e-8, and 1e-4 for inf", "Certified relative gap to the optimum at which a solve ends; for inf the residual.", "GAP", Values.Positive);
+        var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps for a norm.", "N", Values.Count);
+        var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor, as for rescale.", "none|size|depth:C", Values.Penalty);
+        var exact = new Option<bool>("--exact") { Description = "Powers of two only." };
+        var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
+        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "What counts as the weights of a normalised layer, as for rescale.", "fold|keep|scale", Values.Normalization);
+        normalization.Aliases.Add("--bn");
+        var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
+        var backend = Option<BackendChoice>("--backend", "auto", "Where the problems are solved, as for rescale.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
+        var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var json = Json();
+        var command = new Command("compare", "Solves a model for several norms and tables them, with what 8 bits lose of the weights. Writes nothing.")
+        {
+            input, norms, tolerance, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
+        };
+        command.SetAction(p => (int)CompareCommand.Run(
+            new CompareRequest(p.GetRequiredValue(input), p.GetValue(norms)!)
+            {
+                Options = new RescalingOptions
+                {
+                    Tolerance = p.GetValue(tolerance),
+                    MaxSweeps = p.GetValue(sweeps),
+                    Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
+                },
+                Penalty = p.GetValue(penalty)!,
+                Model = new OnnxOptions { Normalization = p.GetValue(normalization), SharedWeights = p.GetValue(shared) },
+                Freeze = p.GetValue(freeze) ?? [],
+                Backend = p.GetValue(backend)!,
+                Threads = p.GetValue(threads),
             },
             Format(p.GetValue(json)), streams, gpus, cancellation));
         return command;

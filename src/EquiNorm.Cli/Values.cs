@@ -22,11 +22,36 @@ internal static class Values
         return text == "inf" || Positive(text, out value);
     }
 
-    /// <summary>An exponent as --norm takes it.</summary>
-    public static string NormName(double norm) => double.IsPositiveInfinity(norm) ? "inf" : norm.ToString(CultureInfo.InvariantCulture);
-
     /// <summary>A largest gain: any finite number above 1.</summary>
     public static bool Gain(string text, out double value) => Positive(text, out value) && value > 1;
+
+    /// <summary>Norms separated by commas, each positive or inf; one that comes twice counts once.</summary>
+    public static bool Norms(string text, out IReadOnlyList<double> value)
+    {
+        var norms = new List<double>();
+        value = norms;
+        foreach (string part in text.Split(','))
+        {
+            if (part.Trim() == "inf")
+            {
+                norms.Add(double.PositiveInfinity);
+            }
+            else if (Positive(part.Trim(), out double norm))
+            {
+                norms.Add(norm);
+            }
+            else
+            {
+                return false;
+            }
+        }
+
+        value = [.. norms.Distinct()];
+        return true;
+    }
+
+    /// <summary>A norm as options take it.</summary>
+    public static string NormName(double norm) => double.IsPositiveInfinity(norm) ? "inf" : norm.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>1, 2, 3 ...</summary>
     public static bool Count(string text, out int value) =>

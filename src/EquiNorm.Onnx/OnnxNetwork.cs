@@ -74,13 +74,35 @@ public sealed class OnnxNetwork : IDisposable
     /// <param name="cancellation">Cancels the writing; nothing is left behind.</param>
     /// <exception cref="NetworkException">A rescaled element is not finite in its storage type; nothing is written.</exception>
     /// <exception cref="IOException">The output cannot be written.</exception>
-    public OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation = default)
+    public OnnxSaveReport Save(string path, Scalings scalings, CancellationToken cancellation = default) =>
+        Save(path, scalings, null, cancellation);
+
+    /// <summary>The same, with biases moved. The output is then not quite the same function.</summary>
+    /// <param name="path">The output; may be the model itself; Windows needs it closed then, so it is.</param>
+    /// <param name="scalings">Factors of <see cref="Network"/> or a network derived from it.</param>
+    /// <param name="absorption">A plan of <see cref="PlanAbsorption"/>; null to leave biases where they are.</param>
+    /// <param name="cancellation">Cancels the writing; nothing is left behind.</param>
+    /// <exception cref="NetworkException">A rescaled element is not finite in its storage type; nothing is written.</exception>
+    /// <exception cref="IOException">The output cannot be written.</exception>
+    public OnnxSaveReport Save(string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation = default)
     {
         RequireDerived(scalings.Network);
         long start = Stopwatch.GetTimestamp();
-        var rescaler = scalings.Network.FreeChannelCount == 0 ? null : ModelRescaler.Rescale(_analysis, scalings);
+        var changes = absorption?.Changes ?? new Dictionary<NodeLayout, double[]>();
+        var rescaler = scalings.Network.FreeChannelCount == 0 && changes.Count == 0 ? null : ModelRescaler.Rescale(_analysis, scalings, changes);
         var apply = ModelWriter.Write(_analysis.Layout, rescaler?.Edits ?? new ModelEdits(_analysis.Layout), path, cancellation);
         return new OnnxSaveReport(apply, Stopwatch.GetElapsedTime(start) - apply, rescaler?.Copies ?? 0, rescaler?.Underflowed ?? 0);
+    }
+
+    /// <summary>
+    /// Finds the high biases behind folded normalisations that the next layer can take. Nothing is found with other handlings of batch
+    /// normalisation than <see cref="NormalizationHandling.Fold"/>.
+    /// </summary>
+    /// <param name="scalings">The factors that the model will be saved with; they decide the amounts, not the channels.</param>
+    public BiasAbsorption PlanAbsorption(Scalings scalings)
+    {
+        RequireDerived(scalings.Network);
+        return new AbsorptionPlanner(_analysis, Tensors, scalings).Plan();
     }
 
     /// <summary>Releases what was pinned in memory; the model stays open.</summary>

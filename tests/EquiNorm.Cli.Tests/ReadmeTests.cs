@@ -88,6 +88,7 @@ internal sealed class ReadmeTests
 
     // Every option of the reference is one that the parser knows, and the other way round.
     [TestCase("rescale")]
+    [TestCase("compare")]
     [TestCase("inspect")]
     [TestCase("verify")]
     [TestCase("describe")]

@@ -283,6 +283,44 @@ internal sealed class RescaleTests
         Assert.That(run.Json.GetProperty("channels").GetInt32(), Is.EqualTo(DenseModel.Widths[2]));
     }
 
+    // The residual model pads with zeros: its biases stay. Without padding the inside of the block gives its biases away.
+    [Test]
+    public void Absorbed_biases_are_named_and_verify_sees_them()
+    {
+        using var directory = new TemporaryDirectory();
+        var source = new ResidualModel();
+        Array.Fill(source.Beta[1], 6); // deviations are below 1: each channel inside the block can go
+        string padded = source.Save(directory["padded.onnx"]);
+        var refused = Tool.Run("rescale", padded, "-o", directory["a.onnx"], "--absorb-bias", "--json");
+        string model = InvertedModel(directory);
+        var json = Tool.Run("rescale", model, "-o", directory["b.onnx"], "--absorb-bias", "--json");
+        var text = Tool.Run(100, ["rescale", model, "-o", directory["b.onnx"], "--absorb-bias"]);
+        var absorbed = json.Json.GetProperty("absorbed");
+        Assert.Multiple(() =>
+        {
+            Assert.That((refused.ExitCode, json.ExitCode, text.ExitCode), Is.EqualTo((0, 0, 0)), refused.Error + json.Error + text.Error);
+            Assert.That(refused.Json.GetProperty("absorbed").GetProperty("channels").GetInt32(), Is.Zero);
+            Assert.That(refused.Json.GetProperty("absorbed").GetProperty("refused")[0].GetProperty("reason").GetString(), Does.Contain("pads with zeros"));
+            Assert.That(Tool.Run("verify", padded, directory["a.onnx"]).ExitCode, Is.Zero);
+            Assert.That(absorbed.GetProperty("channels").GetInt32(), Is.EqualTo(2));
+            Assert.That(absorbed.GetProperty("layers")[0].GetProperty("channels").EnumerateArray().Select(c => c.GetProperty("channel").GetInt32()), Is.EqualTo([0, 2]));
+            Assert.That(text.Out, Does.Contain("Absorbed").And.Contain("2 channels").And.Contain("NOT quite the same").And.Not.Contain("unchanged up to rounding"));
+            Assert.That(Tool.Run("verify", model, directory["b.onnx"]).ExitCode, Is.EqualTo(1));
+            Assert.That(Tool.Run("rescale", model, "--dry-run", "--json").Json.GetProperty("absorbed").ValueKind, Is.EqualTo(JsonValueKind.Null));
+        });
+    }
+
+    [TestCase("keep")]
+    [TestCase("scale")]
+    public void Absorbing_needs_folding(string handling)
+    {
+        using var directory = new TemporaryDirectory();
+        var run = Tool.Run("rescale", InvertedModel(directory), "-o", directory["out.onnx"], "--absorb-bias", "--batch-norm", handling);
+        Assert.That(run.ExitCode, Is.EqualTo(2));
+        Assert.That(run.Error, Does.Contain("--batch-norm fold"));
+        Assert.That(Tool.Left(directory, "inverted.onnx"), Is.Empty);
+    }
+
     [TestCase(80)]
     [TestCase(120)]
     public void Text_fits_its_width_and_has_no_escape_codes(int width)
@@ -326,4 +364,11 @@ internal sealed class RescaleTests
         Assert.That(run.Out, Does.Contain("w24").And.Contain("… 15 more layers"));
         Assert.That(run.Out, Does.Not.Contain("w25 "));
     }
+
+    // conv - bn - relu - conv without padding: channels 0 and 2 lie three deviations above zero.
+    private static string InvertedModel(TemporaryDirectory directory) => new OnnxModelWriter().Input("x", 1, 2, 4, 4).Output("y", 1, 2, 4, 4)
+        .Floats("w", [3, 2, 1, 1], DenseModel.Values(1, 6)).Floats("v", [2, 3, 1, 1], DenseModel.Values(2, 6)).Floats("b", [2], [1, 2])
+        .Floats("gamma", [3], [1, 1, -0.5f]).Floats("beta", [3], [5, 2, 4]).Floats("mean", [3], [0, 0, 0]).Floats("variance", [3], [1, 1, 1])
+        .Node("Conv", ["x", "w"], ["c"]).Node("BatchNormalization", ["c", "gamma", "beta", "mean", "variance"], ["n"]).Node("Relu", ["n"], ["r"])
+        .Node("Conv", ["r", "v", "b"], ["y"]).Save(directory["inverted.onnx"]);
 }

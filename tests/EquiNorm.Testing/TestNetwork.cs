@@ -31,6 +31,9 @@ public sealed class TestNetwork
         _byName = tensors.ToDictionary(t => t.Name, StringComparer.Ordinal);
     }
 
+    /// <summary>A network with elements and no executable form.</summary>
+    public static TestNetwork OfElements(Network network, IReadOnlyList<TestTensor> tensors) => new(network, tensors, [], [], []);
+
     public Network Network { get; }
 
     public IReadOnlyList<TestTensor> Tensors { get; }

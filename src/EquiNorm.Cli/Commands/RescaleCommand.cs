@@ -1,13 +1,13 @@
 using System.Diagnostics;
 using System.Text.Json;
 using EquiNorm.Backends;
-using EquiNorm.Backends.Cpu;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Json;
 using EquiNorm.Cli.Text;
 using EquiNorm.Model;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
+using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
@@ -19,6 +19,10 @@ internal static class RescaleCommand
     public static ExitCode Run(RescaleRequest request, ResultFormat format, Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         CheckOutput(request);
+        if (request.Biases == BiasHandling.Absorb && request.Model.Normalization != NormalizationHandling.Fold)
+        {
+            throw new CliException(ExitCode.Usage, "--absorb-bias moves the biases of folded batch normalisations; it needs --batch-norm fold.");
+        }
 
         // Before the model is read: a GPU that is not there should be said at once.
         using var backend = BackendFactory.Create(request.Backend, request.Threads, gpus, streams);
@@ -36,7 +40,7 @@ internal static class RescaleCommand
 
         if (request.Mode == WriteMode.Write)
         {
-            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, cancellation) };
+            outcome = outcome with { Saved = Save(onnx, request.Output!, scalings, outcome.Absorption, cancellation) };
         }
 
         if (format == ResultFormat.Json)
@@ -70,57 +74,47 @@ internal static class RescaleCommand
     private static RescaleOutcome Solve(
         RescaleRequest request, OnnxNetwork onnx, IBackend backend, Streams streams, CancellationToken cancellation)
     {
-        var network = Freeze(onnx.Network, request.Freeze);
+        var network = FrozenNames.Freeze(onnx.Network, request.Freeze);
         using var tensors = onnx.Bind(network);
         using var progress = new ProgressLine(streams);
         var problem = new RescalingProblem(network) { Norm = request.Norm, Penalty = request.Penalty.Penalty };
-        var result = Solve(request, problem, tensors, backend, progress, streams, cancellation);
+        var result = RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
         var identity = Scalings.Identity(network);
         var surveys = NetworkSurvey.Take(tensors, request.Norm, request.Threads, identity, result.Scalings ?? identity);
         return new RescaleOutcome(request, network, result, surveys[0], surveys[1], onnx.FoldedNormalizations)
         {
             Scaled = onnx.ScaledNormalizations,
+            Absorption = request.Biases == BiasHandling.Absorb && result.Scalings is { } scalings ? onnx.PlanAbsorption(scalings) : null,
+            Int8 = Int8(request, tensors, result.Scalings, cancellation),
         };
     }
 
-    // What a GPU cannot solve the CPU can: `auto` goes there, and says so.
-    private static RescalingResult Solve(
-        RescaleRequest request, RescalingProblem problem, NetworkTensors tensors, IBackend backend, ProgressLine progress, Streams streams, CancellationToken cancellation)
+    private static (Int8Survey Before, Int8Survey After, TimeSpan Time)? Int8(
+        RescaleRequest request, NetworkTensors tensors, Scalings? scalings, CancellationToken cancellation)
     {
-        try
+        if (request.Int8 == Int8Report.No || scalings is null)
         {
-            return RescalingSolver.Solve(problem, tensors, request.Options, backend, progress, cancellation);
+            return null;
         }
-        catch (UnsupportedProblemException e) when (request.Backend.Kind == BackendKind.Auto)
-        {
-            streams.Error.WriteLine($"equinorm: {backend.Name} cannot solve this, the CPU does: {e.Message}");
-            using var cpu = new CpuBackend(request.Threads);
-            return RescalingSolver.Solve(problem, tensors, request.Options, cpu, progress, cancellation);
-        }
-        catch (UnsupportedProblemException e)
-        {
-            throw new CliException(ExitCode.Usage, $"{backend.Name}: {e.Message} Nothing was written.", e);
-        }
-    }
 
-    private static Network Freeze(Network network, IReadOnlyList<string> names)
-    {
         try
         {
-            var full = network.Groups.ToLookup(g => Say.Group(g.Name), g => g.Name);
-            return names.Count == 0 ? network : network.Freeze(names.SelectMany(n => full.Contains(n) ? full[n] : [n]));
+            var clock = Stopwatch.StartNew();
+            var surveys = Int8Survey.Take(tensors, request.Threads, cancellation, Scalings.Identity(tensors.Network), scalings);
+            return (surveys[0], surveys[1], clock.Elapsed);
         }
         catch (NetworkException e)
         {
-            throw new CliException(ExitCode.Usage, e.Message + " 'equinorm inspect' lists the names.", e);
+            throw new CliException(ExitCode.NonFinite, e.Message + " Nothing was written.", e);
         }
     }
 
-    private static OnnxSaveReport Save(OnnxNetwork onnx, string path, Scalings scalings, CancellationToken cancellation)
+    private static OnnxSaveReport Save(
+        OnnxNetwork onnx, string path, Scalings scalings, BiasAbsorption? absorption, CancellationToken cancellation)
     {
         try
         {
-            return onnx.Save(path, scalings, cancellation);
+            return onnx.Save(path, scalings, absorption, cancellation);
         }
         catch (NetworkException e)
         {

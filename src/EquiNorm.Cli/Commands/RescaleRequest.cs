@@ -1,6 +1,7 @@
 using EquiNorm.Cli.Backends;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
+using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
@@ -13,6 +14,26 @@ internal enum WriteMode
 
     /// <summary>No: report only.</summary>
     DryRun,
+}
+
+/// <summary>Whether the report says what 8 bits lose of the weights.</summary>
+internal enum Int8Report
+{
+    /// <summary>No: it costs four more readings of the weights.</summary>
+    No,
+
+    /// <summary>Yes.</summary>
+    Yes,
+}
+
+/// <summary>What becomes of high biases behind batch normalisations.</summary>
+internal enum BiasHandling
+{
+    /// <summary>They stay.</summary>
+    Keep,
+
+    /// <summary>The next layer absorbs them where it can; the function is then not quite the same.</summary>
+    Absorb,
 }
 
 /// <summary>What `equinorm rescale` was asked to do.</summary>
@@ -41,6 +62,12 @@ internal sealed record RescaleRequest(string Input, string? Output, double Norm)
 
     /// <summary>Whether the output is written.</summary>
     public WriteMode Mode { get; init; }
+
+    /// <summary>What becomes of high biases.</summary>
+    public BiasHandling Biases { get; init; }
+
+    /// <summary>Whether the report says what 8 bits lose.</summary>
+    public Int8Report Int8 { get; init; }
 }
 
 /// <summary>What has been done.</summary>
@@ -56,6 +83,12 @@ internal sealed record RescaleOutcome(
     /// <summary>Normalisations whose gamma and beta carry factors, for a model that will be trained further.</summary>
     public IReadOnlyList<string> Scaled { get; init; } = [];
 
+    /// <summary>What 8 bits lose before and after, and how long it took to find out; null if nobody asked.</summary>
+    public (Int8Survey Before, Int8Survey After, TimeSpan Time)? Int8 { get; init; }
+
+    /// <summary>The biases that are moved; null if nobody asked.</summary>
+    public BiasAbsorption? Absorption { get; init; }
+
     /// <summary>Opening and analysing the model, and reading its weights once.</summary>
     public TimeSpan Read { get; init; }
 
@@ -68,8 +101,11 @@ internal sealed record RescaleOutcome(
     /// <summary>Whether there was nothing to rescale.</summary>
     public bool NothingFree => Network.FreeChannelCount == 0;
 
+    /// <summary>Whether the output differs from the input.</summary>
+    public bool Changes => !NothingFree || Absorption is { Channels: > 0 };
+
     /// <summary>Whether normalisations are folded into the output.</summary>
-    public bool Folds => !NothingFree && Folded.Count > 0;
+    public bool Folds => Changes && Folded.Count > 0;
 
     /// <summary>What the process returns.</summary>
     public ExitCode ExitCode => Result.Status switch

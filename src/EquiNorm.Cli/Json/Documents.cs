@@ -85,6 +85,12 @@ internal sealed record RescaleDocument
 
     public required IReadOnlyList<LayerDocument> Layers { get; init; }
 
+    /// <summary>Null without --int8.</summary>
+    public Int8Document? Int8 { get; init; }
+
+    /// <summary>Null without --absorb-bias.</summary>
+    public AbsorptionDocument? Absorbed { get; init; }
+
     public required string Backend { get; init; }
 
     public int Threads { get; init; }

@@ -17,7 +17,7 @@ internal static class RescaleJson
         return new RescaleDocument
         {
             Status = result.Status.ToString(),
-            Message = outcome.NothingFree ? RescaleOutcomeText.NothingFree : result.Advice,
+            Message = outcome.NothingFree ? outcome.Changes ? RescaleOutcomeText.OnlyBiases : RescaleOutcomeText.NothingFree : result.Advice,
             Input = request.Input,
             Output = request.Mode == WriteMode.Write ? request.Output : null,
             Norm = JsonNumber.Finite(request.Norm),
@@ -46,6 +46,8 @@ internal static class RescaleJson
             Underflowed = outcome.Saved.Underflowed,
             Notes = network.Notes,
             Layers = [.. Layers(outcome)],
+            Int8 = outcome.Int8 is { } int8 ? Int8Json.Of(int8.Before, int8.After, int8.Time) : null,
+            Absorbed = outcome.Absorption is { } absorption ? AbsorptionDocument.Of(absorption) : null,
             Backend = result.Backend,
             Threads = result.Threads,
             Seconds = new SecondsDocument(
@@ -64,6 +66,9 @@ internal static class RescaleOutcomeText
 {
     /// <summary>Said when every group is pinned.</summary>
     public const string NothingFree = "Nothing is free in this network: every channel group is pinned, so there is nothing to rescale. The output is the input.";
+
+    /// <summary>Said when every group is pinned, and biases were absorbed.</summary>
+    public const string OnlyBiases = "Nothing is free in this network: every channel group is pinned, so nothing was rescaled; biases were absorbed.";
 
     /// <summary>The pinned groups of a network that are worth a mention: those that a weight reads or writes.</summary>
     public static IEnumerable<ChannelGroup> Pinned(Network network)

@@ -18,11 +18,16 @@ internal static class RescaleText
         page.Title($"{request.Input}{to}");
         if (outcome.NothingFree)
         {
-            page.Line(RescaleOutcomeText.NothingFree);
+            page.Line(outcome.Changes ? RescaleOutcomeText.OnlyBiases : RescaleOutcomeText.NothingFree);
         }
         else
         {
             page.Table(["Layer", "Out x in x kernel", $">{Say.Norm(request.Norm)} before", ">after"], Layers(outcome), "layers");
+        }
+
+        if (outcome.Int8 is { } int8)
+        {
+            Int8Text.Write(int8.Before, int8.After, page);
         }
 
         page.Gap();
@@ -55,6 +60,16 @@ internal static class RescaleText
         }
 
         foreach (var fact in Remarks(outcome))
+        {
+            yield return fact;
+        }
+
+        foreach (var fact in outcome.Absorption is { } absorption ? AbsorptionText.Facts(absorption) : [])
+        {
+            yield return fact;
+        }
+
+        foreach (var fact in outcome.Int8 is { } int8 ? Int8Text.Facts(int8.Before, int8.After) : [])
         {
             yield return fact;
         }
@@ -150,6 +165,7 @@ internal static class RescaleText
     {
         var request = outcome.Request;
         return request.Mode == WriteMode.DryRun ? "Nothing was written."
+            : outcome.Absorption is { Channels: > 0 } ? AbsorptionText.Ending
             : outcome.NothingFree ? "The output is a copy of the input, byte for byte."
             : string.Equals(Path.GetFullPath(request.Input), Path.GetFullPath(request.Output!), StringComparison.Ordinal)
                 ? "The model computes the same outputs as before, up to rounding."

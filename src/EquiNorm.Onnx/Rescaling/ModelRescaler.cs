@@ -10,6 +10,9 @@ namespace EquiNorm.Onnx.Rescaling;
 /// <summary>Turns factors into edits of the model: folded normalisations, rescaled tensors, copies of tensors whose uses differ.</summary>
 internal sealed class ModelRescaler
 {
+    // Of Conv and of Gemm.
+    private const int BiasInput = 2;
+
     private readonly GraphAnalysis _analysis;
     private readonly Scalings _scalings;
     private readonly HashSet<string> _taken;
@@ -18,10 +21,13 @@ internal sealed class ModelRescaler
     private readonly List<RescaleTransform> _transforms = [];
     private readonly HashSet<string> _extraReads = new(StringComparer.Ordinal);
 
-    private ModelRescaler(GraphAnalysis analysis, Scalings scalings)
+    private readonly IReadOnlyDictionary<NodeLayout, double[]> _changes;
+
+    private ModelRescaler(GraphAnalysis analysis, Scalings scalings, IReadOnlyDictionary<NodeLayout, double[]> changes)
     {
         _analysis = analysis;
         _scalings = scalings;
+        _changes = changes;
         Edits = new ModelEdits(_analysis.Layout);
         _taken = [.. _analysis.Layout.Initializers.Select(t => t.Name), .. _analysis.Layout.Inputs.Select(i => i.Name),
             .. _analysis.Layout.Nodes.SelectMany(n => n.Header.Output), .. _analysis.Layout.Nodes.SelectMany(n => n.OuterReferences)];
@@ -37,15 +43,25 @@ internal sealed class ModelRescaler
     public long Underflowed => _transforms.Sum(t => t.Report.Underflowed);
 
     /// <summary>Turns factors into edits.</summary>
-    public static ModelRescaler Rescale(GraphAnalysis analysis, Scalings scalings)
+    /// <param name="analysis">The model.</param>
+    /// <param name="scalings">The factors.</param>
+    /// <param name="changes">What is added to the biases of linear operators, before rescaling.</param>
+    public static ModelRescaler Rescale(GraphAnalysis analysis, Scalings scalings, IReadOnlyDictionary<NodeLayout, double[]> changes)
     {
-        var rescaler = new ModelRescaler(analysis, scalings);
+        var rescaler = new ModelRescaler(analysis, scalings, changes);
         foreach (var fold in analysis.Folding.All)
         {
             rescaler.Fold(fold);
         }
 
-        foreach (var uses in analysis.Uses.All.GroupBy(u => u.Tensor))
+        var folded = analysis.Folding.All.Select(f => f.Linear).ToHashSet();
+        var changed = changes.Keys.Where(n => !folded.Contains(n)).ToHashSet();
+        foreach (var node in analysis.Layout.Nodes.Where(changed.Contains))
+        {
+            rescaler.ChangeBias(node, changes[node]);
+        }
+
+        foreach (var uses in analysis.Uses.All.Where(u => u.Input != BiasInput || !changed.Contains(u.Node)).GroupBy(u => u.Tensor))
         {
             rescaler.RescaleTensor(uses.Key, [.. uses]);
         }
@@ -57,7 +73,8 @@ internal sealed class ModelRescaler
     private void Fold(FoldedNormalization fold)
     {
         var output = _scalings.FactorsOf(_scalings.Network.Weight(fold.BiasName).Outputs);
-        var values = fold.Bias.Select((b, c) => b * output[c] / fold.BiasFactor).ToArray();
+        double[]? change = _changes.GetValueOrDefault(fold.Linear);
+        var values = fold.Bias.Select((b, c) => (b + (change?[c] ?? 0)) * output[c] / fold.BiasFactor).ToArray();
         string result = fold.Normalization.Header.Output[0];
         string bias = NewName(result + ".bias");
         Edits.Add(bias, fold.BiasDims, fold.DataType, new LiteralPiece(Encode(bias, values, fold.DataType)));
@@ -79,6 +96,20 @@ internal sealed class ModelRescaler
         }
 
         _droppedNodes.Add(fold.Normalization);
+    }
+
+    // A bias of the operator's own, or one that it did not have: the new one takes its place.
+    private void ChangeBias(NodeLayout node, double[] change)
+    {
+        var use = _analysis.Uses.All.First(u => u.Node == node && u.Input == 1 && u.Role == UseRole.Declared);
+        double factor = node.Header.OpType == "Gemm" ? node.Header.Attribute.FirstOrDefault(a => a.Name == "beta")?.F ?? 1 : 1;
+        var old = node.Header.Input.Count > BiasInput ? _analysis.Value(node.Header.Input[BiasInput]) as ConstantValue : null;
+        double[]? before = old?.Reals(change.Length);
+        double[] output = _scalings.FactorsOf(_scalings.Network.Weight(use.WeightName).Outputs);
+        var values = change.Select((c, o) => ((before?[o] ?? 0) + c / factor) * output[o]).ToArray();
+        string bias = NewName(node.Header.Output[0] + ".bias");
+        Edits.Add(bias, old?.Dims ?? [change.Length], use.Tensor.DataType, new LiteralPiece(Encode(bias, values, use.Tensor.DataType)));
+        Rename(node, BiasInput, bias);
     }
 
     private void RescaleTensor(OnnxTensor tensor, List<TensorUse> uses)

@@ -18,6 +18,7 @@ internal sealed partial class LayerTests
         ["EquiNorm.Plan"] = ["EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Backends"] = ["EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Backends.Cpu"] = ["EquiNorm.Backends", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
+        ["EquiNorm.Quantization"] = ["EquiNorm.Backends.Cpu", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Solve"] = ["EquiNorm.Backends", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
         ["EquiNorm.Embedding"] = ["EquiNorm.Solve", "EquiNorm.Backends", "EquiNorm.Plan", "EquiNorm.Problem", "EquiNorm.Model"],
     };

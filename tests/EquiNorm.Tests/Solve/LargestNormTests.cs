@@ -122,6 +122,7 @@ public sealed class LargestNormTests
             using var backend = new CpuBackend(threads);
             var problem = new RescalingProblem(network.Network) { Norm = double.PositiveInfinity };
             var result = RescalingSolver.Solve(problem, tensors, new RescalingOptions { Order = order }, backend);
+            AssertBalanced(result, Solved.OracleOf(tensors, problem), 1e-4, $"{order}, {threads} threads"); // partial sums are combined here
             return [.. result.Scalings!.LogFactors, result.Objective, result.Residual];
         }
     }
