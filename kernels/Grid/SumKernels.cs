@@ -52,4 +52,20 @@ public static class SumKernels
     /// <summary>|w|^p of bfloat16.</summary>
     [KernelName("SumPowerBFloat16")]
     public static void PowerBFloat16(SumArguments<ushort, Packed4> a) => SumTiles<BFloat16, ushort, Packed4, Power>.Run(a);
+
+    /// <summary>The largest |w| of float32.</summary>
+    [KernelName("SumLargestFloat32")]
+    public static void LargestFloat32(SumArguments<float, Float4> a) => SumTiles<Float32, float, Float4, LargestMagnitude>.Run(a);
+
+    /// <summary>The largest |w| of float64, and of stored energies.</summary>
+    [KernelName("SumLargestFloat64")]
+    public static void LargestFloat64(SumArguments<double, Double4> a) => SumTiles<Float64, double, Double4, LargestMagnitude>.Run(a);
+
+    /// <summary>The largest |w| of float16.</summary>
+    [KernelName("SumLargestFloat16")]
+    public static void LargestFloat16(SumArguments<ushort, Packed4> a) => SumTiles<Float16, ushort, Packed4, LargestMagnitude>.Run(a);
+
+    /// <summary>The largest |w| of bfloat16.</summary>
+    [KernelName("SumLargestBFloat16")]
+    public static void LargestBFloat16(SumArguments<ushort, Packed4> a) => SumTiles<BFloat16, ushort, Packed4, LargestMagnitude>.Run(a);
 }

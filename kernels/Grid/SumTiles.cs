@@ -6,7 +6,7 @@ namespace EquiNorm.Gpu.Kernels;
 /// <summary>
 /// The fused pass: reads each tile once and sums its energies by rows and by columns, weighted by the factors of the other axis. One
 /// group of threads works on a tile; each warp takes rows of its own, each thread at most four columns. All additions have a fixed
-/// order, so results have the same bits whatever the scheduling.
+/// order, so results have the same bits whatever the scheduling. At p = infinity the largest takes the place of every sum.
 /// </summary>
 /// <remarks>
 /// Work: every element is read once. Per element one conversion and three float64 operations, and 10 shuffles for 16 elements of a full
@@ -99,10 +99,10 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
                     var energies = TileReads<TElement, TScalar, TQuad, TPower>.SumStaged(stage.Cast<TScalar>(), tile, columns, stripe, a.Exponent);
                     Warp.Barrier();
                     double sum = Add(a, tile, ref columns, ref sums, ref self, energies, r, rowWeights, rowScales, selfEdges, diagonal);
-                    sum = WarpSums.Within(sum, 32);
+                    sum = Within(sum, 32);
                     if (lane == 0)
                     {
-                        rowSums[r] += sum;
+                        rowSums[r] = Both(rowSums[r], sum);
                     }
                 }
             }
@@ -157,38 +157,38 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
                         s3 = Add(a, tile, ref columns, ref sums, ref self, e3, r + 3 * stride, rowWeights, rowScales, selfEdges, diagonal);
                     }
 
-                    s0 = WarpSums.Within(s0, lanes);
-                    s1 = WarpSums.Within(s1, lanes);
-                    s2 = WarpSums.Within(s2, lanes);
-                    s3 = WarpSums.Within(s3, lanes);
+                    s0 = Within(s0, lanes);
+                    s1 = Within(s1, lanes);
+                    s2 = Within(s2, lanes);
+                    s3 = Within(s3, lanes);
                     if (place == 0)
                     {
                         if (r < tile.Rows)
                         {
-                            rowSums[r] += s0;
+                            rowSums[r] = Both(rowSums[r], s0);
                         }
 
                         if (second)
                         {
-                            rowSums[r + stride] += s1;
+                            rowSums[r + stride] = Both(rowSums[r + stride], s1);
                         }
 
                         if (third)
                         {
-                            rowSums[r + 2 * stride] += s2;
+                            rowSums[r + 2 * stride] = Both(rowSums[r + 2 * stride], s2);
                         }
 
                         if (fourth)
                         {
-                            rowSums[r + 3 * stride] += s3;
+                            rowSums[r + 3 * stride] = Both(rowSums[r + 3 * stride], s3);
                         }
                     }
                 }
 
-                sums.A = WarpSums.Across(sums.A, lanes);
-                sums.B = WarpSums.Across(sums.B, lanes);
-                sums.C = WarpSums.Across(sums.C, lanes);
-                sums.D = WarpSums.Across(sums.D, lanes);
+                sums.A = Across(sums.A, lanes);
+                sums.B = Across(sums.B, lanes);
+                sums.C = Across(sums.C, lanes);
+                sums.D = Across(sums.D, lanes);
             }
 
             if (rowOfLane == 0)
@@ -202,12 +202,12 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
                 double total = 0.0;
                 for (int w = 0; w < warps; w++)
                 {
-                    total += columnSums[w * TileLimits.StripeColumns + c];
+                    total = Both(total, columnSums[w * TileLimits.StripeColumns + c]);
                 }
 
                 if (diagonal)
                 {
-                    norm += StoreDiagonal(a, tile, stripe + c, total);
+                    norm = Both(norm, StoreDiagonal(a, tile, stripe + c, total));
                 }
                 else
                 {
@@ -224,12 +224,12 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
             {
                 double total = rowSums[r];
                 a.Sums[tile.RowSums + r] = total;
-                norm += rowWeights[r] * total;
+                norm = Both(norm, rowWeights[r] * total);
             }
         }
 
-        norm = WarpSums.Within(norm, 32);
-        self = WarpSums.Within(self, 32);
+        norm = Within(norm, 32);
+        self = Within(self, 32);
         if (lane == 0)
         {
             warpNorms[warp] = norm;
@@ -243,8 +243,8 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
             double totalSelf = 0.0;
             for (int w = 0; w < warps; w++)
             {
-                totalNorm += warpNorms[w];
-                totalSelf += warpNorms[Warps + w];
+                totalNorm = Both(totalNorm, warpNorms[w]);
+                totalSelf = Both(totalSelf, warpNorms[Warps + w]);
             }
 
             a.Norms[tile.Norm] = totalNorm;
@@ -283,7 +283,8 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
         if (selfEdges)
         {
             int channel = diagonal ? -1 : a.Channels[tile.RowChannels + row];
-            columns.RemoveSelf(ref e, channel, a.Channels, diagonal ? tile.RowChannels : -1, ref self);
+            var own = columns.RemoveSelf(ref e, channel, a.Channels, diagonal ? tile.RowChannels : -1);
+            self = Both(self, Both(Both(Both(own.A, own.B), own.C), own.D));
         }
 
         if (tile.Energies >= 0 && a.Energies.Length > 0)
@@ -291,11 +292,35 @@ internal static class SumTiles<TElement, TScalar, TQuad, TPower>
             columns.Store(e, a.Energies, tile.Energies + (long)row * tile.EnergyStride);
         }
 
-        sums.A += factor * e.A;
-        sums.B += factor * e.B;
-        sums.C += factor * e.C;
-        sums.D += factor * e.D;
-        return e.A * columns.FactorA + e.B * columns.FactorB + e.C * columns.FactorC + e.D * columns.FactorD;
+        sums.A = Both(sums.A, factor * e.A);
+        sums.B = Both(sums.B, factor * e.B);
+        sums.C = Both(sums.C, factor * e.C);
+        sums.D = Both(sums.D, factor * e.D);
+        return Both(Both(Both(Both(0.0, e.A * columns.FactorA), e.B * columns.FactorB), e.C * columns.FactorC), e.D * columns.FactorD);
+    }
+
+    private static double Both(double total, double energy) => default(TPower).Combine(total, energy);
+
+    // Over each aligned run of threads; every thread of the run gets the result.
+    private static double Within(double value, int lanes)
+    {
+        for (int mask = 1; mask < lanes; mask <<= 1)
+        {
+            value = Both(value, Warp.ShuffleXor(value, mask));
+        }
+
+        return value;
+    }
+
+    // Over the threads that have the same place in each run.
+    private static double Across(double value, int lanes)
+    {
+        for (int mask = lanes; mask < 32; mask <<= 1)
+        {
+            value = Both(value, Warp.ShuffleXor(value, mask));
+        }
+
+        return value;
     }
 
     // Sums on both axes of an element that ties one channel to one channel.

@@ -5,7 +5,7 @@ namespace EquiNorm.Gpu.Kernels;
 
 /// <summary>
 /// How a thread of the fused pass gets the energies of its four columns of one row, or of four rows at once: by 16 bytes, element by
-/// element, or through the shared memory of its warp. Sums over kernel positions are taken here.
+/// element, or through the shared memory of its warp. Sums over kernel positions (or the largest) are taken here.
 /// </summary>
 internal static class TileReads<TElement, TScalar, TQuad, TPower>
     where TElement : struct, IElement<TScalar, TQuad>
@@ -86,26 +86,26 @@ internal static class TileReads<TElement, TScalar, TQuad, TPower>
                 var a1 = a.Elements[at + next];
                 var a2 = a.Elements[at + 2 * next];
                 var a3 = a.Elements[at + 3 * next];
-                e.A += Energy(a0, tile.Prescale, a.Exponent);
-                e.B += Energy(a1, tile.Prescale, a.Exponent);
-                e.C += Energy(a2, tile.Prescale, a.Exponent);
-                e.D += Energy(a3, tile.Prescale, a.Exponent);
+                Take(ref e.A, Energy(a0, tile.Prescale, a.Exponent));
+                Take(ref e.B, Energy(a1, tile.Prescale, a.Exponent));
+                Take(ref e.C, Energy(a2, tile.Prescale, a.Exponent));
+                Take(ref e.D, Energy(a3, tile.Prescale, a.Exponent));
             }
             else
             {
                 if (columns.HasA)
                 {
-                    e.A += Energy(a.Elements[at], tile.Prescale, a.Exponent);
+                    Take(ref e.A, Energy(a.Elements[at], tile.Prescale, a.Exponent));
                 }
 
                 if (columns.HasB)
                 {
-                    e.B += Energy(a.Elements[at + next], tile.Prescale, a.Exponent);
+                    Take(ref e.B, Energy(a.Elements[at + next], tile.Prescale, a.Exponent));
                 }
 
                 if (columns.HasC)
                 {
-                    e.C += Energy(a.Elements[at + 2 * next], tile.Prescale, a.Exponent);
+                    Take(ref e.C, Energy(a.Elements[at + 2 * next], tile.Prescale, a.Exponent));
                 }
             }
         }
@@ -173,22 +173,22 @@ internal static class TileReads<TElement, TScalar, TQuad, TPower>
         {
             if (columns.HasA)
             {
-                e.A += Energy(stage[at + k], tile.Prescale, exponent);
+                Take(ref e.A, Energy(stage[at + k], tile.Prescale, exponent));
             }
 
             if (columns.HasB)
             {
-                e.B += Energy(stage[at + next + k], tile.Prescale, exponent);
+                Take(ref e.B, Energy(stage[at + next + k], tile.Prescale, exponent));
             }
 
             if (columns.HasC)
             {
-                e.C += Energy(stage[at + 2 * next + k], tile.Prescale, exponent);
+                Take(ref e.C, Energy(stage[at + 2 * next + k], tile.Prescale, exponent));
             }
 
             if (columns.HasD)
             {
-                e.D += Energy(stage[at + 3 * next + k], tile.Prescale, exponent);
+                Take(ref e.D, Energy(stage[at + 3 * next + k], tile.Prescale, exponent));
             }
         }
 
@@ -198,12 +198,14 @@ internal static class TileReads<TElement, TScalar, TQuad, TPower>
     private static void AddEnergies(ref Energy4 sum, TQuad quad, double prescale, double exponent)
     {
         var values = default(TElement).Unpack(quad);
-        sum.A += default(TPower).Energy(values.A, prescale, exponent);
-        sum.B += default(TPower).Energy(values.B, prescale, exponent);
-        sum.C += default(TPower).Energy(values.C, prescale, exponent);
-        sum.D += default(TPower).Energy(values.D, prescale, exponent);
+        Take(ref sum.A, default(TPower).Energy(values.A, prescale, exponent));
+        Take(ref sum.B, default(TPower).Energy(values.B, prescale, exponent));
+        Take(ref sum.C, default(TPower).Energy(values.C, prescale, exponent));
+        Take(ref sum.D, default(TPower).Energy(values.D, prescale, exponent));
     }
 
     private static double Energy(TScalar element, double prescale, double exponent) =>
         default(TPower).Energy(default(TElement).Load(element), prescale, exponent);
+
+    private static void Take(ref double total, double energy) => total = default(TPower).Combine(total, energy);
 }

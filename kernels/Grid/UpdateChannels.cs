@@ -55,11 +55,23 @@ public struct UpdateArguments
     /// <summary>Beyond it products of factors leave the range of float64.</summary>
     public double LargestLogFactor;
 
+    /// <summary>If <see cref="Limited"/>: the largest |p u|.</summary>
+    public double Limit;
+
+    /// <summary>If <see cref="Limited"/>: how much of its way to the closed form a channel goes.</summary>
+    public double Damping;
+
     /// <summary>1 to update, 0 to measure the residual only.</summary>
     public int Updates;
 
     /// <summary>Number of channels.</summary>
     public int ChannelCount;
+
+    /// <summary>1 for a limit and a damping, 0 for the closed form.</summary>
+    public int Limited;
+
+    /// <summary>Unused.</summary>
+    public int Reserved;
 }
 
 /// <summary>
@@ -112,8 +124,18 @@ public static class UpdateChannels
                     }
 
                     double old = (a.Logs.Length > 0 ? a.Logs[channel] : 0.0) + a.Sums.References[chunk.Group];
-                    residual = Finite(Math.Abs(outgoing - incoming - 2.0 * old) / a.Norm);
-                    Write(a, chunk.Group, channel, 0.5 * (outgoing - incoming), ref lowest, ref highest);
+                    double target = 0.5 * (outgoing - incoming);
+                    if (a.Limited != 0 && IsFinite(target))
+                    {
+                        residual = 2.0 * Math.Abs(Inside(a, target) - old) / a.Norm;
+                        target = Inside(a, old + a.Damping * (target - old));
+                    }
+                    else
+                    {
+                        residual = Finite(Math.Abs(outgoing - incoming - 2.0 * old) / a.Norm);
+                    }
+
+                    Write(a, chunk.Group, channel, target, ref lowest, ref highest);
                 }
                 else
                 {
@@ -152,18 +174,31 @@ public static class UpdateChannels
         {
             incoming = a.Sums.Log(chunk.Sources, chunk.SourceCount, front, place, -1.0);
             residual = Finite(Math.Abs(incoming + frontOld - through) / a.Norm);
+            if (a.Limited != 0)
+            {
+                residual = Finite(2.0 * Math.Abs(Front(a, backOld, incoming, energy) - frontOld) / a.Norm);
+            }
         }
 
         if (backLive)
         {
             outgoing = a.Sums.Log(chunk.Sinks, chunk.SinkCount, back, place, 1.0);
-            residual = Math.Max(residual, Finite(Math.Abs(through - (outgoing - backOld)) / a.Norm));
+            double back2 = a.Limited != 0
+                ? 2.0 * Math.Abs(Back(a, frontOld, energy, outgoing) - backOld) : Math.Abs(through - (outgoing - backOld));
+            residual = Math.Max(residual, Finite(back2 / a.Norm));
         }
 
         double common = (incoming + energy + outgoing) / 3.0;
+        double frontNew = backLive ? common - incoming : 0.5 * (energy - incoming);
+        double backNew = frontLive ? outgoing - common : 0.5 * (outgoing - energy);
+        if (a.Limited != 0)
+        {
+            Limit(a, incoming, energy, outgoing, frontLive, backLive, frontOld, backOld, ref frontNew, ref backNew);
+        }
+
         if (frontLive)
         {
-            Write(a, chunk.Group, front, backLive ? common - incoming : 0.5 * (energy - incoming), ref lowest, ref highest);
+            Write(a, chunk.Group, front, frontNew, ref lowest, ref highest);
         }
         else
         {
@@ -172,13 +207,63 @@ public static class UpdateChannels
 
         if (backLive)
         {
-            Write(a, chunk.Behind, back, frontLive ? outgoing - common : 0.5 * (outgoing - energy), ref lowest, ref highest);
+            Write(a, chunk.Behind, back, backNew, ref lowest, ref highest);
         }
         else
         {
             WriteFrozen(a, back);
         }
     }
+
+    // The minimum of exp(r + x) + exp(e + y - x) + exp(g - y) over |x|, |y| <= limit: where it is outside, it lies on an edge, on which the
+    // other channel has its own closed form and from which the channel on the edge does not want to leave inwards.
+    private static void Limit(
+        UpdateArguments a, double r, double e, double g, bool frontLive, bool backLive, double frontOld, double backOld, ref double front, ref double back)
+    {
+        bool both = frontLive && backLive;
+        if (!IsFinite(front + back))
+        {
+            return;
+        }
+
+        if (!both)
+        {
+            front = Inside(a, front);
+            back = Inside(a, back);
+        }
+        else if (Math.Abs(front) > a.Limit || Math.Abs(back) > a.Limit)
+        {
+            double x = Inside(a, front);
+            double y = Back(a, x, e, g);
+            x = Front(a, y, r, e);
+            for (int edge = 0; edge < 4; edge++)
+            {
+                double bound = (edge & 1) == 0 ? a.Limit : -a.Limit;
+                double other = edge < 2 ? Back(a, bound, e, g) : Front(a, bound, r, e);
+                double again = edge < 2 ? Front(a, other, r, e) : Back(a, other, e, g);
+                if (again == bound)
+                {
+                    x = edge < 2 ? bound : other;
+                    y = edge < 2 ? other : bound;
+                    break;
+                }
+            }
+
+            front = x;
+            back = y;
+        }
+
+        front = frontOld + a.Damping * (front - frontOld);
+        back = backOld + a.Damping * (back - backOld);
+    }
+
+    private static double Front(UpdateArguments a, double back, double incoming, double energy) => Inside(a, 0.5 * (energy + back - incoming));
+
+    private static double Back(UpdateArguments a, double front, double energy, double outgoing) => Inside(a, 0.5 * (outgoing - energy + front));
+
+    private static double Inside(UpdateArguments a, double value) => Math.Max(-a.Limit, Math.Min(a.Limit, value));
+
+    private static bool IsFinite(double value) => Math.Abs(value) <= 1.7976931348623157e308;
 
     // Writes p u of a channel.
     private static void Write(UpdateArguments a, int group, int channel, double value, ref double lowest, ref double highest)

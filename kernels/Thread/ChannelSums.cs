@@ -24,7 +24,13 @@ public struct ChannelSums
     /// <summary>Whether terms of frozen channels count; an empty view means that they do.</summary>
     public ArrayView<int> Condition;
 
-    /// <summary>The logarithm of the sum over terms; -infinity if all are zero.</summary>
+    /// <summary>1 to take the largest instead of the sum.</summary>
+    public int TakesLargest;
+
+    /// <summary>Unused.</summary>
+    public int Reserved;
+
+    /// <summary>The logarithm of the sum over terms (of the largest); -infinity if all are zero.</summary>
     /// <param name="first">First term.</param>
     /// <param name="count">Number of terms.</param>
     /// <param name="channel">The channel.</param>
@@ -51,7 +57,16 @@ public struct ChannelSums
                 bool isHigher = scale > highest;
                 double larger = isHigher ? scale : highest;
                 double ratio = Transcendental.Exp((isHigher ? highest : scale) - larger);
-                total = isHigher ? total * ratio + sum : total + sum * ratio;
+                if (TakesLargest != 0)
+                {
+                    double other = isHigher ? sum : sum * ratio;
+                    total = Math.Max(isHigher ? total * ratio : total, other);
+                }
+                else
+                {
+                    total = isHigher ? total * ratio + sum : total + sum * ratio;
+                }
+
                 highest = larger;
             }
         }
@@ -64,6 +79,17 @@ public struct ChannelSums
         double sum = 0.0;
         long at = term.Sums + position;
         int part = 0;
+        if (TakesLargest != 0)
+        {
+            for (; part < term.Parts; part++)
+            {
+                sum = Math.Max(sum, Sums[at]);
+                at += term.PartStride;
+            }
+
+            return sum;
+        }
+
         for (; part + 4 <= term.Parts; part += 4)
         {
             double s0 = Sums[at];

@@ -95,18 +95,25 @@ public struct ColumnQuad
     /// <param name="row">The channel of the row.</param>
     /// <param name="channels">The table of channels.</param>
     /// <param name="outputs">For a diagonal: where the channels of its output axis start; otherwise -1.</param>
-    /// <param name="self">Receives their sum.</param>
-    public readonly void RemoveSelf(ref Energy4 energies, int row, ArrayView<int> channels, int outputs, ref double self)
+    /// <returns>What was moved, zero elsewhere.</returns>
+    public readonly Energy4 RemoveSelf(ref Energy4 energies, int row, ArrayView<int> channels, int outputs)
     {
         bool isA = HasA && ChannelA >= 0 && ChannelA == (outputs >= 0 ? channels[outputs + First] : row);
         bool isB = HasB && ChannelB >= 0 && ChannelB == (outputs >= 0 ? channels[outputs + First + Step] : row);
         bool isC = HasC && ChannelC >= 0 && ChannelC == (outputs >= 0 ? channels[outputs + First + 2 * Step] : row);
         bool isD = HasD && ChannelD >= 0 && ChannelD == (outputs >= 0 ? channels[outputs + First + 3 * Step] : row);
-        self += (isA ? energies.A : 0.0) + (isB ? energies.B : 0.0) + (isC ? energies.C : 0.0) + (isD ? energies.D : 0.0);
+        var own = new Energy4
+        {
+            A = isA ? energies.A : 0.0,
+            B = isB ? energies.B : 0.0,
+            C = isC ? energies.C : 0.0,
+            D = isD ? energies.D : 0.0,
+        };
         energies.A = isA ? 0.0 : energies.A;
         energies.B = isB ? 0.0 : energies.B;
         energies.C = isC ? 0.0 : energies.C;
         energies.D = isD ? 0.0 : energies.D;
+        return own;
     }
 
     private readonly int Channel(ArrayView<int> channels, int firstChannel, int column)

@@ -12,6 +12,9 @@ public interface IPower
     /// <param name="prescale">A power of two that w is multiplied by first, where energies could leave the range.</param>
     /// <param name="exponent">p.</param>
     double Energy(double element, double prescale, double exponent);
+
+    /// <summary>Two energies together: their sum, or the larger one.</summary>
+    double Combine(double total, double energy);
 }
 
 /// <summary>p = 1 on types whose energies cannot leave the range.</summary>
@@ -19,6 +22,9 @@ public struct Absolute : IPower
 {
     /// <inheritdoc/>
     public readonly double Energy(double element, double prescale, double exponent) => Math.Abs(element);
+
+    /// <inheritdoc/>
+    public readonly double Combine(double total, double energy) => total + energy;
 }
 
 /// <summary>p = 2 on types whose energies cannot leave the range.</summary>
@@ -26,6 +32,9 @@ public struct Square : IPower
 {
     /// <inheritdoc/>
     public readonly double Energy(double element, double prescale, double exponent) => element * element;
+
+    /// <inheritdoc/>
+    public readonly double Combine(double total, double energy) => total + energy;
 }
 
 /// <summary>p = 1 with a prescale.</summary>
@@ -34,6 +43,9 @@ public struct ScaledAbsolute : IPower
     /// <inheritdoc/>
     public readonly double Energy(double element, double prescale, double exponent) =>
         Clamp.KeepAlive(Math.Abs(element * prescale), element);
+
+    /// <inheritdoc/>
+    public readonly double Combine(double total, double energy) => total + energy;
 }
 
 /// <summary>p = 2 with a prescale.</summary>
@@ -45,6 +57,9 @@ public struct ScaledSquare : IPower
         double scaled = element * prescale;
         return Clamp.KeepAlive(scaled * scaled, element);
     }
+
+    /// <inheritdoc/>
+    public readonly double Combine(double total, double energy) => total + energy;
 }
 
 /// <summary>Any p > 0, with a prescale: exp(p log |w|), with an error of a few units of 1e-16 (1 + |p log w|).</summary>
@@ -52,6 +67,9 @@ public struct Power : IPower
 {
     /// <inheritdoc/>
     public readonly double Energy(double element, double prescale, double exponent) => Of(element, prescale, exponent);
+
+    /// <inheritdoc/>
+    public readonly double Combine(double total, double energy) => total + energy;
 
     // Called, not inlined: a kernel has twenty places that need it, and general powers are rare.
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -61,6 +79,23 @@ public struct Power : IPower
         double energy = Transcendental.Exp(exponent * Transcendental.Log(scaled));
         return double.IsNaN(scaled) ? scaled : Clamp.KeepAlive(energy, element);
     }
+}
+
+/// <summary>
+/// p = infinity with a prescale: the magnitude, and the larger one instead of the sum. Comparisons lose a NaN, so what is not finite becomes
+/// infinite, which no comparison loses.
+/// </summary>
+public struct LargestMagnitude : IPower
+{
+    /// <inheritdoc/>
+    public readonly double Energy(double element, double prescale, double exponent)
+    {
+        double magnitude = Math.Abs(element);
+        return magnitude <= 1.7976931348623157e308 ? Clamp.KeepAlive(magnitude * prescale, element) : 1.0 / 0.0;
+    }
+
+    /// <inheritdoc/>
+    public readonly double Combine(double total, double energy) => energy > total ? energy : total;
 }
 
 /// <summary>Keeps what is not zero from vanishing.</summary>

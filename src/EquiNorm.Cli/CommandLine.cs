@@ -87,11 +87,12 @@ internal static class CommandLine
     {
         var (input, network, names) = Place();
         var output = new Option<string?>("--output", "-o") { Description = "Where the rescaled model goes; may be the model itself.", HelpName = "OUT" };
-        var norm = Option<double>("--norm", "2", "Exponent p of the norm: 2, 1 or any positive number.", "P", Values.Positive);
-        var tolerance = Option<double>("--tolerance", "1e-8", "Certified relative gap to the optimum at which the solve ends.", "GAP", Values.Positive);
+        var norm = Option<double>("--norm", "2", "Exponent p of the norm: 2, 1 or any positive number; or inf, which makes the largest magnitudes of each channel equal (cross-layer equalization).", "P", Values.Norm);
+        var tolerance = Unset("--tolerance", "1e-8, and 1e-4 for --norm inf", "Certified relative gap to the optimum at which the solve ends; for --norm inf the residual.", "GAP", Values.Positive);
+        var gain = Unset("--max-gain", "no limit", "Largest factor G: every factor is within 1/G and G, and the optimum is that of all such factors.", "G", Values.Gain);
         var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps.", "N", Values.Count);
         var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor: none, size (1 / (fan-in fan-out)) or depth:C (c^(p h), h layers above the output).", "none|size|depth:C", Values.Penalty);
-        var order = Option<SweepOrder>("--order", "auto", "Order of updates. Every order ends at the same optimum.", "auto|sequential|jacobi|colored|forward-backward", Values.Order);
+        var order = Option<SweepOrder>("--order", "auto", "Order of updates. Every order ends at the same optimum (for --norm inf residual networks may have several end points).", "auto|sequential|jacobi|colored|forward-backward", Values.Order);
         var exact = new Option<bool>("--exact") { Description = "Powers of two only: scaling is exact, the norm is a little above the optimum." };
         var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
         var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation; or keep it and rescale its parameters; or scale gamma and beta only, for a model that will be trained further.", "fold|keep|scale", Values.Normalization);
@@ -106,7 +107,7 @@ internal static class CommandLine
         var json = Json();
         var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
         {
-            input, output, network, names, norm, tolerance, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, report, json,
+            input, output, network, names, norm, tolerance, gain, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, report, json,
         };
         ForOnnx(command, network, normalization, shared, absorb);
         command.SetAction(p => (int)RescaleCommand.Run(
@@ -117,6 +118,7 @@ internal static class CommandLine
                 Options = new RescalingOptions
                 {
                     Tolerance = p.GetValue(tolerance),
+                    MaxGain = p.GetValue(gain),
                     MaxSweeps = p.GetValue(sweeps),
                     Order = p.GetValue(order),
                     Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
@@ -139,8 +141,9 @@ internal static class CommandLine
     private static Command Compare(Streams streams, Gpus gpus, CancellationToken cancellation)
     {
         var (input, network, names) = Place();
-        var norms = Option<IReadOnlyList<double>>("--norms", "1,2", "Exponents of the norms to compare.", "P,P,...", Values.Norms);
-        var tolerance = Option<double>("--tolerance", "1e-8", "Certified relative gap to the optimum at which a solve ends.", "GAP", Values.Positive);
+        var norms = Option<IReadOnlyList<double>>("--norms", "1,2,inf", "Exponents of the norms to compare: positive numbers, or inf.", "P,P,...", Values.Norms);
+        var tolerance = Unset("--tolerance", "1e-8, and 1e-4 for inf", "Certified relative gap to the optimum at which a solve ends; for inf the residual.", "GAP", Values.Positive);
+        var gain = Unset("--max-gain", "no limit", "Largest factor G, as for rescale.", "G", Values.Gain);
         var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps for a norm.", "N", Values.Count);
         var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor, as for rescale.", "none|size|depth:C", Values.Penalty);
         var exact = new Option<bool>("--exact") { Description = "Powers of two only." };
@@ -153,7 +156,7 @@ internal static class CommandLine
         var json = Json();
         var command = new Command("compare", "Solves a model for several norms and tables them, with what 8 bits lose of the weights. Writes nothing.")
         {
-            input, network, names, norms, tolerance, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
+            input, network, names, norms, tolerance, gain, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
         };
         ForOnnx(command, network, normalization, shared);
         command.SetAction(p => (int)CompareCommand.Run(
@@ -164,6 +167,7 @@ internal static class CommandLine
                 Options = new RescalingOptions
                 {
                     Tolerance = p.GetValue(tolerance),
+                    MaxGain = p.GetValue(gain),
                     MaxSweeps = p.GetValue(sweeps),
                     Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
                 },
@@ -180,7 +184,7 @@ internal static class CommandLine
     private static Command Inspect(Streams streams, CancellationToken cancellation)
     {
         var (input, network, names) = Place();
-        var norm = Option<double>("--norm", "2", "Exponent p of the norm.", "P", Values.Positive);
+        var norm = Option<double>("--norm", "2", "Exponent p of the norm: any positive number, or inf for largest magnitudes.", "P", Values.Norm);
         var json = Json();
         var command = new Command("inspect", "Shows the channel groups of a model, what pins them, and the norms of its layers.") { input, network, names, norm, json };
         command.SetAction(p => (int)InspectCommand.Run(
@@ -236,11 +240,25 @@ internal static class CommandLine
 
     private static ResultFormat Format(bool json) => json ? ResultFormat.Json : ResultFormat.Text;
 
-    private static Option<T> Option<T>(string name, string missing, string description, string help, ValueReader<T> read) => new(name)
+    private static Option<double?> Unset(string name, string missing, string description, string help, ValueReader<double> read) =>
+        Described<double?>(name, missing, description, help, (string text, out double? value) =>
+        {
+            bool valid = read(text, out double number);
+            value = number;
+            return valid;
+        });
+
+    private static Option<T> Option<T>(string name, string missing, string description, string help, ValueReader<T> read)
+    {
+        var option = Described(name, missing, description, help, read);
+        option.DefaultValueFactory = _ => read(missing, out var value) ? value : throw new InvalidOperationException($"{name}: bad default {missing}.");
+        return option;
+    }
+
+    private static Option<T> Described<T>(string name, string missing, string description, string help, ValueReader<T> read) => new(name)
     {
         Description = $"{description} [default: {missing}]",
         HelpName = help,
-        DefaultValueFactory = _ => read(missing, out var value) ? value : throw new InvalidOperationException($"{name}: bad default {missing}."),
         CustomParser = result =>
         {
             string text = result.Tokens.Count > 0 ? result.Tokens[^1].Value : "";

@@ -15,6 +15,16 @@ internal static class Values
     public static bool Positive(string text, out double value) =>
         double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value) && value > 0;
 
+    /// <summary>An exponent of the norm: any positive number, or inf for largest magnitudes.</summary>
+    public static bool Norm(string text, out double value)
+    {
+        value = double.PositiveInfinity;
+        return text == "inf" || Positive(text, out value);
+    }
+
+    /// <summary>A largest gain: any finite number above 1.</summary>
+    public static bool Gain(string text, out double value) => Positive(text, out value) && value > 1;
+
     /// <summary>Norms separated by commas, each positive or inf; one that comes twice counts once.</summary>
     public static bool Norms(string text, out IReadOnlyList<double> value)
     {

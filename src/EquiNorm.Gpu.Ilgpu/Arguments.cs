@@ -69,8 +69,11 @@ internal static class Arguments
         Steep = space.View(p.Steep),
         Norm = p.Norm,
         LargestLogFactor = p.LargestLogFactor,
+        Limit = p.Limit,
+        Damping = p.Damping,
         Updates = p.Updates,
         ChannelCount = p.ChannelCount,
+        Limited = p.Limited,
     };
 
     public static DeadArguments Dead(in DeadParameters p, AddressSpace space) => new()
@@ -116,5 +119,6 @@ internal static class Arguments
         LogScales = space.View(p.LogScales),
         References = space.View(p.References),
         Condition = space.View(p.Condition),
+        TakesLargest = p.TakesLargest,
     };
 }

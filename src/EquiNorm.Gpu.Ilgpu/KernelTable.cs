@@ -46,6 +46,10 @@ internal sealed class KernelTable
         Sum<ushort, Packed4>(PowerFormula.Absolute, ElementType.BFloat16, SumKernels.AbsoluteBFloat16);
         Sum<ushort, Packed4>(PowerFormula.Square, ElementType.BFloat16, SumKernels.SquareBFloat16);
         Sum<ushort, Packed4>(PowerFormula.Power, ElementType.BFloat16, SumKernels.PowerBFloat16);
+        Sum<float, Float4>(PowerFormula.Largest, ElementType.Float32, SumKernels.LargestFloat32);
+        Sum<double, Double4>(PowerFormula.Largest, ElementType.Float64, SumKernels.LargestFloat64);
+        Sum<ushort, Packed4>(PowerFormula.Largest, ElementType.Float16, SumKernels.LargestFloat16);
+        Sum<ushort, Packed4>(PowerFormula.Largest, ElementType.BFloat16, SumKernels.LargestBFloat16);
         Scale<float, Float4>(ElementType.Float32, ScaleKernels.Float32);
         Scale<double, Double4>(ElementType.Float64, ScaleKernels.Float64);
         Scale<ushort, Packed4>(ElementType.Float16, ScaleKernels.Float16);

@@ -56,4 +56,7 @@ internal enum PowerFormula
 
     /// <summary>Any other p, and whatever needs a prescale on 16- and 32-bit elements.</summary>
     Power,
+
+    /// <summary>p = infinity: the magnitude, and the largest instead of the sum.</summary>
+    Largest,
 }

@@ -38,6 +38,8 @@ internal struct ChannelSumParameters
     public DeviceView<double> LogScales;
     public DeviceView<double> References;
     public DeviceView<int> Condition;
+    public int TakesLargest;
+    public int Reserved;
 }
 
 /// <summary>Parameters of the closed-form update.</summary>
@@ -59,8 +61,12 @@ internal struct UpdateParameters
     public DeviceView<int> Steep;
     public double Norm;
     public double LargestLogFactor;
+    public double Limit;
+    public double Damping;
     public int Updates;
     public int ChannelCount;
+    public int Limited;
+    public int Reserved;
 }
 
 /// <summary>Parameters of the search for dead channels.</summary>

@@ -19,16 +19,40 @@ internal sealed class CompareTests
         {
             Assert.That((run.ExitCode, run.Error), Is.EqualTo((0, "")));
             Assert.That(run.Json.EnumerateObject().Select(p => p.Name), Is.EqualTo(
-                ["status", "input", "tolerance", "penalty", "exact", "batchNorm", "channels", "foldedNormalizations", "before", "norms"]));
+                ["status", "input", "maxGain", "penalty", "exact", "batchNorm", "channels", "foldedNormalizations", "before", "norms"]));
             Assert.That(run.Json.GetProperty("status").GetString(), Is.EqualTo("Converged"));
             Assert.That(run.Json.GetProperty("channels").GetInt32(), Is.EqualTo(8));
-            Assert.That(norms.Select(n => n.GetProperty("norm").GetString()), Is.EqualTo(["1", "2", "3.5"]));
+            Assert.That(norms.Select(n => n.GetProperty("normName").GetString()), Is.EqualTo(["1", "2", "3.5"]));
             Assert.That(norms.Select(n => n.GetProperty("status").GetString()), Is.All.EqualTo("Converged"));
             Assert.That(norms.Select(n => n.GetProperty("gapBound").GetDouble()), Is.All.LessThanOrEqualTo(1e-8));
             Assert.That(norms.Select(n => n.GetProperty("largestGain").GetDouble()), Is.All.GreaterThan(1));
             Assert.That(norms.Select(n => n.GetProperty("seconds").GetDouble()), Is.All.Positive);
             Assert.That(File.ReadAllBytes(model), Is.EqualTo(before));
             Assert.That(Tool.Left(directory, "in.onnx"), Is.Empty, "nothing is written");
+        });
+    }
+
+    // Nothing is certified at p = infinity: the residual is the tolerance.
+    [Test]
+    public void Largest_magnitudes_are_among_the_norms()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new ResidualModel().Save(directory["in.onnx"]);
+        var json = Tool.Run("compare", model, "--json");
+        var norms = json.Json.GetProperty("norms").EnumerateArray().ToList();
+        var limited = Tool.Run("compare", model, "--max-gain", "1.1", "--norms", "2,inf", "--json").Json.GetProperty("norms");
+        Assert.Multiple(() =>
+        {
+            Assert.That(json.ExitCode, Is.Zero, json.Error);
+            Assert.That(norms.Select(n => n.GetProperty("normName").GetString()), Is.EqualTo(["1", "2", "inf"]));
+            Assert.That(norms[2].GetProperty("norm").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(norms[2].GetProperty("gapBound").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(norms[2].GetProperty("residual").GetDouble(), Is.LessThanOrEqualTo(1e-4));
+            Assert.That(norms[2].GetProperty("tolerance").GetDouble(), Is.EqualTo(1e-4));
+            Assert.That(norms[2].GetProperty("int8").GetProperty("perTensor").GetProperty("decibels").GetDouble(), Is.Positive);
+            Assert.That(limited.EnumerateArray().Select(n => n.GetProperty("largestGain").GetDouble()), Is.All.LessThanOrEqualTo(1.1 * (1 + 1e-12)));
+            Assert.That(limited[0].GetProperty("limitedChannels").GetInt32(), Is.Positive);
+            Assert.That(Tool.Run("compare", model).Out, Does.Contain("norm inf").And.Not.Contain("failed"));
         });
     }
 

@@ -13,7 +13,7 @@ internal sealed class ExitCodeTests
     [TestCase("rescale IN -o")]
     [TestCase("rescale IN -o OUT --nonsense")]
     [TestCase("rescale IN -o OUT --norm 0")]
-    [TestCase("rescale IN -o OUT --norm inf")]
+    [TestCase("rescale IN -o OUT --norm -inf")]
     [TestCase("rescale IN -o OUT --norm two")]
     [TestCase("rescale IN -o OUT --tolerance -1")]
     [TestCase("rescale IN -o OUT --max-sweeps 0")]

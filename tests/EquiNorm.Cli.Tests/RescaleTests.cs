@@ -91,6 +91,58 @@ internal sealed class RescaleTests
     }
 
     [Test]
+    public void Largest_magnitudes_are_balanced_verified_and_have_no_gap()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new ResidualModel().Save(directory["in.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], "--norm", "inf", "--json");
+        var after = Tool.Run("inspect", directory["out.onnx"], "--norm", "inf", "--json").Json;
+        var text = Tool.Run(200, ["rescale", model, "--norm", "inf", "--dry-run"]).Out;
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero, run.Error);
+            Assert.That(run.Json.GetProperty("norm").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(run.Json.GetProperty("normName").GetString(), Is.EqualTo("inf"));
+            Assert.That(run.Json.GetProperty("tolerance").GetDouble(), Is.EqualTo(1e-4));
+            Assert.That(run.Json.GetProperty("gapBound").ValueKind, Is.EqualTo(JsonValueKind.Null));
+            Assert.That(run.Json.GetProperty("residual").GetDouble(), Is.LessThanOrEqualTo(1e-4));
+            Assert.That(after.GetProperty("residual").GetDouble(), Is.LessThan(1.1e-4));
+            Assert.That(after.GetProperty("objective").GetDouble(), Is.EqualTo(run.Json.GetProperty("objectiveAfter").GetDouble()).Within(1e-4).Percent);
+            Assert.That(text, Does.Contain("inf-norm before").And.Contain("the largest |weight|").And.Contain("have no optimum"));
+            Assert.That(Tool.Run("inspect", model, "--norm", "inf").Out, Does.Contain("inf-norm").And.Contain("the largest |weight|"));
+            Assert.That(Tool.Run("verify", model, directory["out.onnx"]).ExitCode, Is.Zero);
+        });
+    }
+
+    [Test]
+    public void A_largest_gain_is_kept_and_the_channels_at_it_are_named()
+    {
+        using var directory = new TemporaryDirectory();
+        string model = new ResidualModel().Save(directory["in.onnx"]);
+        var run = Tool.Run("rescale", model, "-o", directory["out.onnx"], "--max-gain", "1.25", "--json");
+        var verify = Tool.Run("verify", model, directory["out.onnx"], "--json").Json;
+        var text = Tool.Run(200, ["rescale", model, "--max-gain", "1.25", "--dry-run"]).Out;
+        Assert.Multiple(() =>
+        {
+            Assert.That(run.ExitCode, Is.Zero, run.Error);
+            Assert.That(run.Json.GetProperty("maxGain").GetDouble(), Is.EqualTo(1.25));
+            Assert.That(run.Json.GetProperty("limitedChannels").GetInt32(), Is.Positive);
+            Assert.That(run.Json.GetProperty("limited").GetArrayLength(), Is.EqualTo(run.Json.GetProperty("limitedChannels").GetInt32()));
+            Assert.That(run.Json.GetProperty("gapBound").GetDouble(), Is.LessThanOrEqualTo(1e-8));
+            Assert.That(verify.GetProperty("largestFactor").GetDouble(), Is.LessThan(1.25001));
+            Assert.That(verify.GetProperty("smallestFactor").GetDouble(), Is.GreaterThan(1 / 1.25001));
+            Assert.That(text, Does.Contain("at the limit of 1.25 on factors").And.Contain("within the limit on factors"));
+        });
+    }
+
+    [TestCase("--max-gain", "1")]
+    [TestCase("--max-gain", "inf")]
+    [TestCase("--norm", "infinity")]
+    [TestCase("--norm", "NaN")]
+    public void Values_that_make_no_sense_are_refused(string option, string value) =>
+        Assert.That(Tool.Run("rescale", "in.onnx", "--dry-run", option, value).ExitCode, Is.EqualTo(2));
+
+    [Test]
     public void A_dry_run_writes_nothing()
     {
         using var directory = new TemporaryDirectory();

@@ -31,7 +31,7 @@ public sealed class ParameterLayoutTests
         var offset = 0;
         foreach (var field in pair.Parameters.GetFields(BindingFlags.Public | BindingFlags.Instance))
         {
-            var size = field.FieldType == typeof(int) ? 4 : field.FieldType == typeof(double) ? 8 : Size(field.FieldType);
+            var size = Size(field.FieldType);
             offset = (offset + Math.Min(size, 8) - 1) / Math.Min(size, 8) * Math.Min(size, 8);
             Assert.That((int)Marshal.OffsetOf(pair.Parameters, field.Name), Is.EqualTo(offset), field.Name);
             offset += size;
@@ -44,6 +44,6 @@ public sealed class ParameterLayoutTests
     private static IEnumerable<string> Fields(Type type) => type.GetFields(BindingFlags.Public | BindingFlags.Instance)
         .Select(f => $"{f.Name}: {(f.FieldType.IsGenericType ? "view" : f.FieldType.IsPrimitive ? f.FieldType.Name : "block")}");
 
-    private static int Size(Type type) => type.IsGenericType ? 16
+    private static int Size(Type type) => type.IsGenericType ? 16 : type == typeof(int) ? 4 : type == typeof(double) ? 8
         : type.GetFields(BindingFlags.Public | BindingFlags.Instance).Sum(f => Size(f.FieldType));
 }

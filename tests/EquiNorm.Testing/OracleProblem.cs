@@ -3,7 +3,7 @@ using EquiNorm.Model;
 namespace EquiNorm.Testing;
 
 /// <summary>One connection: x = exp(LogEnergy + p (u[Output] - u[Input])), penalty included.</summary>
-public readonly record struct OracleEdge(int Output, int Input, double LogEnergy);
+public readonly record struct OracleEdge(int Output, int Input, double LogEnergy, int Weight);
 
 /// <summary>Why a channel of a free group keeps its factor.</summary>
 public enum OracleFreeze
@@ -21,10 +21,12 @@ public enum OracleFreeze
 /// <summary>
 /// F(u) = C + sum over edges of exp(logE + p (u_out - u_in)), as a plain list of edges in float64, with its derivatives. Kernel
 /// positions are summed once, self-edges are the constant C. Written from the text, apart from the product's solver; the oracle of its tests.
+/// At p = infinity the largest takes the place of sums, and F is the sum of every weight's largest.
 /// </summary>
 public sealed class OracleProblem
 {
     private readonly List<OracleEdge> _edges = [];
+    private readonly Dictionary<int, double> _selfEdges = [];
     private double _logConstant = double.NegativeInfinity;
 
     /// <param name="tensors">Elements of every weight that counts.</param>
@@ -53,6 +55,11 @@ public sealed class OracleProblem
     public Network Network { get; }
 
     public double Norm { get; }
+
+    public bool TakesLargest => double.IsPositiveInfinity(Norm);
+
+    /// <summary>The power of a factor in an energy.</summary>
+    public double Exponent => TakesLargest ? 1 : Norm;
 
     public IReadOnlyList<OracleEdge> Edges => _edges;
 
@@ -91,6 +98,17 @@ public sealed class OracleProblem
     /// <summary>F(u).</summary>
     public double Objective(ReadOnlySpan<double> u)
     {
+        if (TakesLargest)
+        {
+            var largest = new Dictionary<int, double>(_selfEdges);
+            foreach (var edge in _edges)
+            {
+                largest[edge.Weight] = Math.Max(largest.GetValueOrDefault(edge.Weight, double.NegativeInfinity), LogFlow(edge, u));
+            }
+
+            return largest.Values.Sum(Math.Exp);
+        }
+
         var sum = new CompensatedSum();
         sum.Add(Math.Exp(_logConstant));
         foreach (var edge in _edges)
@@ -101,10 +119,13 @@ public sealed class OracleProblem
         return sum.Value;
     }
 
-    public double LogFlow(OracleEdge edge, ReadOnlySpan<double> u) => edge.LogEnergy + Norm * (u[edge.Output] - u[edge.Input]);
+    public double LogFlow(OracleEdge edge, ReadOnlySpan<double> u) => edge.LogEnergy + Exponent * (u[edge.Output] - u[edge.Input]);
 
-    /// <summary>max |log(a / b)| / p over the unknowns, a and b the incoming and outgoing sums.</summary>
-    public double Residual(ReadOnlySpan<double> u)
+    /// <summary>
+    /// max |log(a / b)| / p over the unknowns, a and b the incoming and outgoing sums; within |u| &lt;= <paramref name="limit"/> twice the way
+    /// to the nearest allowed point from which no step to the own minimum leads on.
+    /// </summary>
+    public double Residual(ReadOnlySpan<double> u, double limit = double.PositiveInfinity)
     {
         var (incoming, outgoing) = LogSums(u);
         var residual = 0.0;
@@ -112,7 +133,9 @@ public sealed class OracleProblem
         {
             if (IsFree[c])
             {
-                residual = Math.Max(residual, Math.Abs(incoming[c] - outgoing[c]) / Norm);
+                var wanted = u[c] + (outgoing[c] - incoming[c]) / (2 * Exponent);
+                residual = Math.Max(residual, double.IsFinite(limit)
+                    ? 2 * Math.Abs(Math.Clamp(wanted, -limit, limit) - u[c]) : Math.Abs(incoming[c] - outgoing[c]) / Exponent);
             }
         }
 
@@ -142,8 +165,8 @@ public sealed class OracleProblem
 
         for (var c = 0; c < u.Length; c++)
         {
-            incoming[c] = topIn[c] + Math.Log(incoming[c]);
-            outgoing[c] = topOut[c] + Math.Log(outgoing[c]);
+            incoming[c] = topIn[c] + (TakesLargest ? 0 : Math.Log(incoming[c]));
+            outgoing[c] = topOut[c] + (TakesLargest ? 0 : Math.Log(outgoing[c]));
         }
 
         return (incoming, outgoing);
@@ -178,15 +201,16 @@ public sealed class OracleProblem
                 continue;
             }
 
-            var logEnergy = logPenalty + Norm * Math.Log(largest) + Math.Log(values.Sum(v => Math.Pow(v / largest, Norm)));
+            var logEnergy = logPenalty + (TakesLargest ? Math.Log(largest) : Norm * Math.Log(largest) + Math.Log(values.Sum(v => Math.Pow(v / largest, Norm))));
             if (outputs[o] == inputs[i])
             {
                 var top = Math.Max(_logConstant, logEnergy);
                 _logConstant = top + Math.Log(Math.Exp(_logConstant - top) + Math.Exp(logEnergy - top));
+                _selfEdges[weight.Index] = Math.Max(_selfEdges.GetValueOrDefault(weight.Index, double.NegativeInfinity), logEnergy);
             }
             else
             {
-                _edges.Add(new OracleEdge(outputs[o], inputs[i], logEnergy));
+                _edges.Add(new OracleEdge(outputs[o], inputs[i], logEnergy, weight.Index));
             }
         }
     }

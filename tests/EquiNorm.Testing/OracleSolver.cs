@@ -65,6 +65,34 @@ public static class OracleSolver
         return Solution(problem, u, iterations);
     }
 
+    /// <summary>
+    /// The minimum within |u| &lt;= <paramref name="limit"/>: each unknown in turn to its own minimum there, until none moves. At p = infinity
+    /// a point at which no unknown wants to move.
+    /// </summary>
+    public static OracleSolution ProjectedDescent(
+        OracleProblem problem, double limit, double residual = 1e-13, int cycles = 100_000, double[]? start = null)
+    {
+        var u = (double[])(start ?? new double[problem.Network.ChannelCount]).Clone();
+        var into = problem.Edges.ToLookup(e => e.Output);
+        var outOf = problem.Edges.ToLookup(e => e.Input);
+        var unknowns = Enumerable.Range(0, u.Length).Where(c => problem.IsFree[c])
+            .Select(c => (Channel: c, Into: into[c].ToArray(), OutOf: outOf[c].ToArray())).ToArray();
+        var cycle = 0;
+        for (var largest = double.PositiveInfinity; cycle < cycles && largest > residual; cycle++)
+        {
+            largest = 0;
+            foreach (var (channel, sources, sinks) in unknowns)
+            {
+                var wanted = u[channel] + (LogSum(problem, sinks, u) - LogSum(problem, sources, u)) / (2 * problem.Exponent);
+                var next = Math.Clamp(wanted, -limit, limit);
+                largest = Math.Max(largest, 2 * Math.Abs(next - u[channel]));
+                u[channel] = next;
+            }
+        }
+
+        return new(u, problem.TakesLargest ? Math.Log(problem.Objective(u)) : problem.LogObjective(u), problem.Objective(u), problem.Residual(u, limit), cycle);
+    }
+
     private static double[] Descend(OracleProblem problem, double[] start, int cycles, double residual = 0, Action? cycleEnded = null)
     {
         var p = problem.Norm;
@@ -102,6 +130,11 @@ public static class OracleSolver
         foreach (var edge in edges)
         {
             largest = Math.Max(largest, problem.LogFlow(edge, u));
+        }
+
+        if (problem.TakesLargest)
+        {
+            return largest;
         }
 
         var sum = 0.0;

@@ -39,7 +39,8 @@ internal static class InspectCommand
         return new InspectDocument
         {
             Input = input,
-            Norm = survey.Norm,
+            Norm = JsonNumber.Finite(survey.Norm),
+            NormName = Values.NormName(survey.Norm),
             Residual = JsonNumber.Finite(survey.Residual),
             Objective = JsonNumber.Finite(survey.Objective),
             Channels = network.FreeChannelCount,

@@ -12,7 +12,8 @@ internal sealed record CompareDocument
 
     public required string Input { get; init; }
 
-    public double Tolerance { get; init; }
+    /// <summary>The limit on factors; null for none.</summary>
+    public double? MaxGain { get; init; }
 
     public required string Penalty { get; init; }
 
@@ -36,8 +37,14 @@ internal sealed record CompareDocument
 /// <summary>One norm.</summary>
 internal sealed record CompareRowDocument
 {
-    /// <summary>The exponent as --norms takes it: "1", "2", "inf".</summary>
-    public required string Norm { get; init; }
+    /// <summary>The exponent; null for largest magnitudes.</summary>
+    public double? Norm { get; init; }
+
+    /// <summary>The exponent as --norms takes it: "2", "inf".</summary>
+    public required string NormName { get; init; }
+
+    /// <summary>Of the gap; of the residual for inf.</summary>
+    public double Tolerance { get; init; }
 
     /// <summary>Converged, SweepLimit, Stalled, or Failed.</summary>
     public required string Status { get; init; }
@@ -63,6 +70,9 @@ internal sealed record CompareRowDocument
     /// <summary>The largest max(d, 1/d) of all channels.</summary>
     public double? LargestGain { get; init; }
 
+    /// <summary>Channels whose factor is at the limit of --max-gain.</summary>
+    public int? LimitedChannels { get; init; }
+
     public int? FrozenChannels { get; init; }
 
     public Int8NetworkDocument? Int8 { get; init; }
@@ -76,19 +86,21 @@ internal static class CompareJson
     {
         Status = outcome.ExitCode == ExitCode.Success ? "Converged" : "NotConverged",
         Input = outcome.Request.Input,
-        Tolerance = outcome.Request.Options.Tolerance,
+        MaxGain = outcome.Request.Options.MaxGain,
         Penalty = outcome.Request.Penalty.Name,
         Exact = outcome.Request.Options.Factors == FactorSet.PowersOfTwo,
         BatchNorm = Values.Name(outcome.Request.Model.Normalization),
         Channels = outcome.Network.FreeChannelCount,
         FoldedNormalizations = outcome.Folded,
         Before = Int8Json.Of(outcome.Before),
-        Norms = [.. outcome.Rows.Select(Of)],
+        Norms = [.. outcome.Rows.Select(r => Of(r, outcome.Request.Options))],
     };
 
-    private static CompareRowDocument Of(CompareRow row) => new()
+    private static CompareRowDocument Of(CompareRow row, RescalingOptions options) => new()
     {
-        Norm = Values.NormName(row.Norm),
+        Norm = JsonNumber.Finite(row.Norm),
+        NormName = Values.NormName(row.Norm),
+        Tolerance = options.ToleranceFor(row.Norm),
         Status = row.Error is null ? row.Result!.Status.ToString() : "Failed",
         Error = row.Error,
         ObjectiveBefore = JsonNumber.Finite(row.Result?.ObjectiveBefore),
@@ -99,6 +111,7 @@ internal static class CompareJson
         Seconds = row.Result is { } result ? (result.Timings.Read + result.Timings.Solve).TotalSeconds : null,
         Backend = row.Result?.Backend,
         LargestGain = JsonNumber.Finite(row.LargestGain),
+        LimitedChannels = row.Result?.Limited.Count,
         FrozenChannels = row.Result?.Frozen.Count,
         Int8 = row.Int8 is { } int8 ? Int8Json.Of(int8) : null,
     };

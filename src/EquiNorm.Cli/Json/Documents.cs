@@ -22,9 +22,16 @@ internal sealed record RescaleDocument
     /// <summary>Null if nothing was written (--dry-run).</summary>
     public string? Output { get; init; }
 
-    public double Norm { get; init; }
+    /// <summary>The exponent; null for largest magnitudes.</summary>
+    public double? Norm { get; init; }
+
+    /// <summary>The exponent as --norm takes it: "2", "inf".</summary>
+    public required string NormName { get; init; }
 
     public double Tolerance { get; init; }
+
+    /// <summary>The limit on factors; null for none.</summary>
+    public double? MaxGain { get; init; }
 
     public required string Penalty { get; init; }
 
@@ -36,8 +43,10 @@ internal sealed record RescaleDocument
 
     public double? Residual { get; init; }
 
+    /// <summary>Null where no bound can be had, and always for largest magnitudes.</summary>
     public double? GapBound { get; init; }
 
+    /// <summary>For largest magnitudes the sum over all layers of the largest, which is not what is minimised.</summary>
     public double? ObjectiveBefore { get; init; }
 
     public double? ObjectiveAfter { get; init; }
@@ -47,6 +56,12 @@ internal sealed record RescaleDocument
 
     /// <summary>Free groups.</summary>
     public int Groups { get; init; }
+
+    /// <summary>Channels whose factors are at the limit.</summary>
+    public int LimitedChannels { get; init; }
+
+    /// <summary>The first hundred of them.</summary>
+    public required IReadOnlyList<LimitedDocument> Limited { get; init; }
 
     public int FrozenChannels { get; init; }
 
@@ -90,6 +105,8 @@ internal sealed record PinnedDocument(string Group, int Channels, string Reason)
 
 internal sealed record FrozenDocument(string Group, int Channel, string Reason);
 
+internal sealed record LimitedDocument(string Group, int Channel, string Side);
+
 internal sealed record LayerDocument(string Name, IReadOnlyList<int> Shape, double? NormBefore, double? NormAfter);
 
 internal sealed record SecondsDocument(double Read, double Solve, double Apply, double Write);
@@ -99,7 +116,11 @@ internal sealed record InspectDocument
 {
     public required string Input { get; init; }
 
-    public double Norm { get; init; }
+    /// <summary>The exponent; null for largest magnitudes.</summary>
+    public double? Norm { get; init; }
+
+    /// <summary>The exponent as --norm takes it: "2", "inf".</summary>
+    public required string NormName { get; init; }
 
     public double? Residual { get; init; }
 

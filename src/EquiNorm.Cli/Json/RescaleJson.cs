@@ -7,7 +7,7 @@ namespace EquiNorm.Cli.Json;
 /// <summary>The outcome of `equinorm rescale` as its JSON object.</summary>
 internal static class RescaleJson
 {
-    private const int MostFrozen = 100;
+    private const int MostNamed = 100;
 
     /// <summary>Makes the object.</summary>
     public static RescaleDocument Of(RescaleOutcome outcome)
@@ -21,8 +21,10 @@ internal static class RescaleJson
             Input = request.Input,
             Network = request.Network,
             Output = request.Mode == WriteMode.Write ? request.Output : null,
-            Norm = request.Norm,
-            Tolerance = request.Options.Tolerance,
+            Norm = JsonNumber.Finite(request.Norm),
+            NormName = Values.NormName(request.Norm),
+            Tolerance = request.Options.ToleranceFor(request.Norm),
+            MaxGain = request.Options.MaxGain,
             Penalty = request.Penalty.Name,
             Order = Values.Name(result.Order),
             Exact = request.Options.Factors == FactorSet.PowersOfTwo,
@@ -33,8 +35,10 @@ internal static class RescaleJson
             ObjectiveAfter = JsonNumber.Finite(result.Objective),
             Channels = network.FreeChannelCount,
             Groups = free.Count,
+            LimitedChannels = result.Limited.Count,
+            Limited = [.. result.Limited.Take(MostNamed).Select(l => new LimitedDocument(l.Group.Name, l.Channel, l.Side.ToString()))],
             FrozenChannels = result.Frozen.Count,
-            Frozen = [.. result.Frozen.Take(MostFrozen).Select(f => new FrozenDocument(f.Group.Name, f.Channel, f.Reason.ToString()))],
+            Frozen = [.. result.Frozen.Take(MostNamed).Select(f => new FrozenDocument(f.Group.Name, f.Channel, f.Reason.ToString()))],
             Pinned = [.. RescaleOutcomeText.Pinned(network).Select(g => new PinnedDocument(g.Name, g.Count, g.PinnedBecause!))],
             BatchNorm = request.Network is null ? Values.Name(request.Model.Normalization) : "described",
             ScaledNormalizations = outcome.Scaled,

@@ -28,7 +28,8 @@ internal sealed record Convergence(IReadOnlyList<ConvergencePoint> Points, bool 
     /// <param name="result">The solve.</param>
     /// <param name="startResidual">The residual before, where it is known in the units of the solve.</param>
     /// <param name="options">What was asked for.</param>
-    public static Convergence Of(RescalingResult result, double? startResidual, RescalingOptions options)
+    /// <param name="norm">The exponent that was solved for.</param>
+    public static Convergence Of(RescalingResult result, double? startResidual, RescalingOptions options, double norm)
     {
         bool certified = result.GapBound is { } g && double.IsFinite(g);
         double bound = certified
@@ -42,7 +43,7 @@ internal sealed record Convergence(IReadOnlyList<ConvergencePoint> Points, bool 
             points.Add(Point(result.Sweeps, result.Objective, result.Residual, result.GapBound));
         }
 
-        return new Convergence(Thin(points), certified, options.Tolerance) { Checks = points.Count, EndsWithRounding = rounded };
+        return new Convergence(Thin(points), certified, options.ToleranceFor(norm)) { Checks = points.Count, EndsWithRounding = rounded };
 
         ConvergencePoint Point(double sweeps, double objective, double? residual, double? gap)
         {

@@ -25,7 +25,7 @@ internal static class ReportBuilder
             Story = [.. ReportStory.Of(outcome, verification)],
             Run = run,
             Verification = verification,
-            Convergence = Convergence.Of(result, request.Penalty.Name == "none" ? outcome.Before.Residual : null, request.Options),
+            Convergence = Convergence.Of(result, request.Penalty.Name == "none" ? outcome.Before.Residual : null, request.Options, request.Norm),
             Layers = [.. weights.Select(w => new LayerNorms(
                 w.Name, Say.Shape(w.Layout), outcome.Before.WeightNorms[w.Index], outcome.After.WeightNorms[w.Index]))],
             Channels = ChannelStrips.Of(outcome.Before, outcome.After),

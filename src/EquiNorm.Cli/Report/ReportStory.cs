@@ -34,7 +34,7 @@ internal static class ReportStory
     private static string Headline(RescaleOutcome outcome)
     {
         var (request, result) = (outcome.Request, outcome.Result);
-        string objective = double.IsInfinity(request.Norm) ? "The objective"
+        string objective = double.IsInfinity(request.Norm) ? "The sum of the layers' largest weights"
             : request.Norm == 2 ? "The sum of squared weights"
             : request.Norm == 1 ? "The sum of absolute weights"
             : $"The sum of |weight|^{Figures.Text(request.Norm)}";
@@ -57,8 +57,11 @@ internal static class ReportStory
     {
         var (result, exact) = (outcome.Result, outcome.Request.Options.Factors == FactorSet.PowersOfTwo);
         string effort = $"Solved in {Figures.Fixed(result.Sweeps, 1)} sweeps and {Figures.Seconds(result.Timings.Solve.TotalSeconds)}";
+        string among = outcome.Request.Options.MaxGain is { } gain ? $"any rescaling by factors within 1/{Figures.Text(gain)} and {Figures.Text(gain)}" : "any rescaling of this network";
         string gap = result.GapBound is { } g
-            ? $"That is at most {Figures.Text(g, 2)} (relative) above the smallest that any rescaling of this network reaches: certified"
+            ? $"That is at most {Figures.Text(g, 2)} (relative) above the smallest that {among} reaches: certified"
+            : double.IsInfinity(outcome.Request.Norm)
+            ? $"The largest weights into and out of a channel agree within a factor of {Figures.Text(Math.Exp(result.Residual))}, where factors may move; nothing is minimised, so there is no optimum to be near"
             : $"What comes into a channel and what leaves it agree within a factor of {Figures.Text(Math.Exp(result.Residual))}; no bound on the distance from the optimum can be had here";
         string powers = exact ? " Every factor is a power of two: that rounds nothing, and costs a little of the norm." : "";
         string advice = result.Status == RescalingStatus.Converged ? "" : $" {result.Advice}";

@@ -17,7 +17,7 @@ internal static class InspectText
         var pinned = document.Groups.Where(g => g.PinnedBecause is not null).GroupBy(g => g.PinnedBecause);
         page.Facts(pinned.Select(g => ("Pinned", $"{Say.Some([.. g.Select(p => $"'{Say.Group(p.Name)}'")], 2)}: {g.Key}")));
         page.Table(
-            ["Layer", "Out x in x kernel", "Type", $">{Say.Number(document.Norm)}-norm"],
+            ["Layer", "Out x in x kernel", "Type", $">{Say.Norm(document.Norm ?? double.PositiveInfinity)}"],
             [.. document.Layers.Select(l => (string[])[l.Name, Shape(l.Shape), l.Type, Say.Number(l.Norm ?? double.NaN)])],
             "layers");
         page.Gap();
@@ -28,7 +28,7 @@ internal static class InspectText
     {
         int free = document.Groups.Count(g => g.PinnedBecause is null);
         yield return ("Free", $"{Say.Count(document.Channels, "channel")} in {Say.Count(free, "group")} can be rescaled");
-        yield return ("Objective", FormattableString.Invariant($"{document.Objective ?? double.NaN:G10}: the sum of |weight|^{document.Norm:G5} over all layers"));
+        yield return ("Objective", FormattableString.Invariant($"{document.Objective ?? double.NaN:G10}: {Say.Objective(document.Norm ?? double.PositiveInfinity)}"));
         yield return ("Imbalance", $"what comes into a channel and what leaves it differ by a factor of up to {Factor(document.Residual)}");
         if (document.DeadChannels > 0)
         {

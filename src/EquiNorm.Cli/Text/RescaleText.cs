@@ -22,7 +22,7 @@ internal static class RescaleText
         }
         else
         {
-            page.Table(["Layer", "Out x in x kernel", $">{Say.Number(request.Norm)}-norm before", ">after"], Layers(outcome), "layers");
+            page.Table(["Layer", "Out x in x kernel", $">{Say.Norm(request.Norm)} before", ">after"], Layers(outcome), "layers");
         }
 
         if (outcome.Int8 is { } int8)
@@ -48,7 +48,7 @@ internal static class RescaleText
             int groups = network.Groups.Count(g => !g.IsPinned && g.Count > 0);
             yield return ("Rescaled", $"{Say.Count(network.FreeChannelCount - result.Frozen.Count, "channel")} in {Say.Count(groups, "group")}");
             yield return ("Objective", Objective(outcome));
-            yield return ("Optimality", Optimality(result));
+            yield return ("Optimality", Optimality(outcome));
             yield return ("Balance", FormattableString.Invariant(
                 $"what comes into a channel and what leaves it agree within a factor of {Math.Exp(result.Residual):G9} (residual {result.Residual:G2})"));
             yield return ("Sweeps", FormattableString.Invariant($"{result.Sweeps:0.#} ({Values.Name(result.Order)}, at most {request.Options.MaxSweeps}), {result.Backend}, {Say.Count(result.Threads, "thread")}"));
@@ -86,6 +86,14 @@ internal static class RescaleText
             var named = frozen.GroupBy(f => (f.Group, f.Reason)).Select(g =>
                 $"'{Say.Group(g.Key.Group.Name)}' {Say.Some([.. g.Select(f => $"{f.Channel}")])} ({Reason(g.Key.Reason)})").ToList();
             yield return ("Frozen", $"{Say.Count(frozen.Count, "dead channel")} kept as they are: {Say.Some(named)}");
+        }
+
+        var limited = outcome.Result.Limited;
+        if (limited.Count > 0)
+        {
+            var named = limited.GroupBy(l => (l.Group, l.Side)).Select(g =>
+                $"'{Say.Group(g.Key.Group.Name)}' {Say.Some([.. g.Select(l => $"{l.Channel}")])} ({(g.Key.Side == GainSide.Largest ? "largest" : "smallest")} factor)").ToList();
+            yield return ("Limited", FormattableString.Invariant($"{Say.Count(limited.Count, "channel")} at the limit of {outcome.Request.Options.MaxGain:G5} on factors: {Say.Some(named)}"));
         }
 
         if (outcome.Folds)
@@ -132,13 +140,16 @@ internal static class RescaleText
         string gammas = outcome.Scaled.Count > 0 ? " and every gamma" : "";
         string ratio = FormattableString.Invariant($"{100 * result.Objective / result.ObjectiveBefore:G3} %");
         return FormattableString.Invariant(
-            $"{result.ObjectiveBefore:G10} -> {result.Objective:G10} ({ratio}), the sum of |weight|^{outcome.Request.Norm:G5} over all layers{gammas}{penalty}");
+            $"{result.ObjectiveBefore:G10} -> {result.Objective:G10} ({ratio}), {Say.Objective(outcome.Request.Norm)}{gammas}{penalty}");
     }
 
-    private static string Optimality(RescalingResult result)
+    private static string Optimality(RescaleOutcome outcome)
     {
-        string gap = result.GapBound is { } g
-            ? $"certified: at most {Say.Number(g)} (relative) above the smallest that any rescaling reaches"
+        var result = outcome.Result;
+        string gap = double.IsPositiveInfinity(outcome.Request.Norm)
+            ? "largest magnitudes have no optimum to be certified, the objective need not fall; the balance below decides"
+            : result.GapBound is { } g
+            ? $"certified: at most {Say.Number(g)} (relative) above the smallest that any rescaling {(outcome.Request.Options.MaxGain is null ? "" : "within the limit on factors ")}reaches"
             : "no bound can be computed for this network; the balance below decides";
         return result.Status == RescalingStatus.Converged ? gap : $"{gap}. {result.Advice}";
     }

@@ -8,6 +8,13 @@ internal static class Say
     /// <summary>Five significant digits: 12.326, 8040, 4.41e+07.</summary>
     public static string Number(double value) => FormattableString.Invariant($"{value:G5}").Replace("E+", "e", StringComparison.Ordinal).Replace("E-", "e-", StringComparison.Ordinal);
 
+    /// <summary>"2-norm", "inf-norm".</summary>
+    public static string Norm(double norm) => double.IsPositiveInfinity(norm) ? "inf-norm" : $"{Number(norm)}-norm";
+
+    /// <summary>What the objective of a norm adds up.</summary>
+    public static string Objective(double norm) => double.IsPositiveInfinity(norm)
+        ? "the sum over all layers of the largest |weight|" : FormattableString.Invariant($"the sum of |weight|^{norm:G5} over all layers");
+
     /// <summary>The name of a group without what exporters add to every name; --freeze takes it as well as the whole name.</summary>
     public static string Group(string name) => name.Replace("_output_0", "", StringComparison.Ordinal).TrimStart('/');
 

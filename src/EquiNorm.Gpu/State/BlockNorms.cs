@@ -4,7 +4,7 @@ using EquiNorm.Plan;
 
 namespace EquiNorm.Gpu.State;
 
-/// <summary>The norm of every block of every weight, as edges of the coarse problem.</summary>
+/// <summary>The norm of every block of every weight (at p = infinity its largest energy), as edges of the coarse problem.</summary>
 internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockStamps stamps, HostSums sums, ChannelState channels)
 {
     /// <summary>Adds all edges. Each block must have a valid sum on one axis.</summary>
@@ -40,7 +40,7 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
         if (norm > 0 || double.IsNaN(norm))
         {
             var log = Math.Log(norm) + state.LogScale(weight.Index) + channels.Reference(output.Group) - channels.Reference(input.Group);
-            edges.Add(new CoarseEdge(Mover(output.Group), Mover(input.Group), log));
+            edges.Add(new CoarseEdge(Mover(output.Group), Mover(input.Group), log, weight.Index));
         }
     }
 
@@ -60,8 +60,8 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
                 var sign = axis == Axis.Output ? 1 : -1;
                 var log = Math.Log(norm) + state.LogScale(weight.Index) + sign * channels.Reference(segment.Group);
                 edges.Add(axis == Axis.Output
-                    ? new CoarseEdge(Mover(segment.Group), -1, log)
-                    : new CoarseEdge(-1, Mover(segment.Group), log));
+                    ? new CoarseEdge(Mover(segment.Group), -1, log, weight.Index)
+                    : new CoarseEdge(-1, Mover(segment.Group), log, weight.Index));
             }
         }
     }
@@ -70,7 +70,7 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
     {
         if (energy > 0)
         {
-            edges.Add(new CoarseEdge(-1, -1, Math.Log(energy) + state.LogScale(weight.Index)));
+            edges.Add(new CoarseEdge(-1, -1, Math.Log(energy) + state.LogScale(weight.Index), weight.Index));
         }
     }
 
@@ -90,13 +90,15 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
                 var channel = segment.Channels[i];
                 if (channel >= 0 && !layout.Plan.Groups[segment.Group].Group.IsPinned && !channels.IsLive(channel))
                 {
-                    norm += constant[segment.Start + i];
+                    norm = Both(norm, constant[segment.Start + i]);
                 }
             }
         }
 
         return norm;
     }
+
+    private double Both(double total, double energy) => layout.Plan.Problem.TakesLargest ? Math.Max(total, energy) : total + energy;
 
     private int Mover(int group) => layout.Plan.Groups[group].Group.IsPinned ? -1 : group;
 
@@ -106,7 +108,7 @@ internal readonly struct BlockNorms(GpuState state, DeviceLayout layout, BlockSt
         double total = 0;
         for (var i = 0; i < segment.Count; i++)
         {
-            total += segment.Channels[i] >= 0 ? factors[segment.Channels[i]] * vector[segment.Start + i] : 0;
+            total = segment.Channels[i] >= 0 ? Both(total, factors[segment.Channels[i]] * vector[segment.Start + i]) : total;
         }
 
         return total;

@@ -106,7 +106,7 @@ internal sealed class ChannelState : IDisposable
         {
             if (!_plan.Groups[g].Group.IsPinned)
             {
-                _references[g] += _plan.Problem.Norm * shifts[g];
+                _references[g] += _plan.Problem.FactorExponent * shifts[g];
             }
         }
 
@@ -148,7 +148,7 @@ internal sealed class ChannelState : IDisposable
         {
             for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
             {
-                logFactors[c] = _live[c] != 0 ? (_references[group.Group.Index] + _hostLogs[c]) / _plan.Problem.Norm : 0;
+                logFactors[c] = _live[c] != 0 ? (_references[group.Group.Index] + _hostLogs[c]) / _plan.Problem.FactorExponent : 0;
             }
         }
     }
@@ -161,7 +161,7 @@ internal sealed class ChannelState : IDisposable
         {
             for (var c = group.Group.FirstChannel; c < group.Group.FirstChannel + group.Group.Count; c++)
             {
-                _hostLogs[c] = _live[c] != 0 ? _plan.Problem.Norm * logFactors[c] : 0;
+                _hostLogs[c] = _live[c] != 0 ? _plan.Problem.FactorExponent * logFactors[c] : 0;
             }
         }
 

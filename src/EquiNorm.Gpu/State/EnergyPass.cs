@@ -35,7 +35,13 @@ internal sealed class EnergyPass : IDisposable
         _channels = channels;
         _queue = queue;
         _prescales = new Prescales(layout, weights, queue);
-        _formula = layout.Plan.Problem.Norm switch { 1 => PowerFormula.Absolute, 2 => PowerFormula.Square, _ => PowerFormula.Power };
+        _formula = layout.Plan.Problem.Norm switch
+        {
+            1 => PowerFormula.Absolute,
+            2 => PowerFormula.Square,
+            double.PositiveInfinity => PowerFormula.Largest,
+            _ => PowerFormula.Power,
+        };
         _channelTable = new DeviceBuffer<int>(queue, layout.Channels);
         _scales = new DeviceBuffer<double>(queue, layout.ScaleCount);
         _sums = new DeviceBuffer<double>(queue, (long)layout.SumCount * sets);
@@ -98,7 +104,7 @@ internal sealed class EnergyPass : IDisposable
     {
         if (_holdsEnergies)
         {
-            Launch(KernelCatalog.Sum(PowerFormula.Absolute, ElementType.Float64), Part(_layout.EnergyTiles, _energyTiles, first, end), set, default);
+            Launch(KernelCatalog.Sum(StoredFormula, ElementType.Float64), Part(_layout.EnergyTiles, _energyTiles, first, end), set, default);
         }
 
         foreach (var (table, tiles) in _holdsEnergies ? _direct : _all)
@@ -130,7 +136,10 @@ internal sealed class EnergyPass : IDisposable
     }
 
     private PowerFormula FormulaFor(ElementType type) =>
-        type == ElementType.Float64 || !_prescales.Any(type) ? _formula : PowerFormula.Power;
+        _formula == PowerFormula.Largest || type == ElementType.Float64 || !_prescales.Any(type) ? _formula : PowerFormula.Power;
+
+    // Stored energies are taken as they are.
+    private PowerFormula StoredFormula => _formula == PowerFormula.Largest ? _formula : PowerFormula.Absolute;
 
     private static DeviceView<SumTile> Part(TileTable table, DeviceBuffer<SumTile> tiles, int first, int end)
     {
@@ -185,7 +194,7 @@ internal sealed class EnergyPass : IDisposable
             Sums = _sums.View.Slice((long)set * _layout.SumCount, _layout.SumCount),
             Norms = _norms.View.Slice((long)set * _layout.NormCount, _layout.NormCount),
             SelfEnergies = _selfEnergies.View,
-            Exponent = _layout.Plan.Problem.Norm,
+            Exponent = _layout.Plan.Problem.FactorExponent,
             FactorStride = _channels.Count,
             SumStride = _layout.SumCount,
             NormStride = _layout.NormCount,

@@ -120,6 +120,12 @@ internal sealed class GpuState : RescalingState
         RunWanted();
     }
 
+    public override UpdateRule Rule
+    {
+        get => _update.Rule;
+        set => _update.Rule = value;
+    }
+
     public override double Update(ReadOnlySpan<UpdateUnit> units)
     {
         var residual = _update.Run(units, updates: true);
@@ -266,7 +272,7 @@ internal sealed class GpuState : RescalingState
                     var part = _host.Get(Frozen, new SumRef(weight.Index, axis, s));
                     for (var i = 0; i < total.Length; i++)
                     {
-                        total[i] += part[i];
+                        total[i] = Plan.Problem.TakesLargest ? Math.Max(total[i], part[i]) : total[i] + part[i];
                     }
                 }
             }

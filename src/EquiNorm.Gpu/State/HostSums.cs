@@ -3,7 +3,8 @@ using EquiNorm.Plan;
 
 namespace EquiNorm.Gpu.State;
 
-/// <summary>Host copies of sums, fetched when they are asked for: partial sums are added up in the order of the parts.</summary>
+/// <summary>Host copies of sums, fetched when they are asked for: partial sums are added up in the order of the parts (at p = infinity
+/// the largest is taken).</summary>
 internal sealed class HostSums
 {
     private readonly DeviceLayout _layout;
@@ -101,7 +102,7 @@ internal sealed class HostSums
         {
             for (var n = panel.Norms; n < panel.Norms + panel.Tiles; n++)
             {
-                norm += _norms[n];
+                norm = Both(norm, _norms[n]);
             }
         }
 
@@ -120,7 +121,7 @@ internal sealed class HostSums
         double energy = 0;
         for (var n = place.FirstNorm; n < place.FirstNorm + place.NormCount; n++)
         {
-            energy += _selfEnergies[n];
+            energy = Both(energy, _selfEnergies[n]);
         }
 
         return energy;
@@ -150,6 +151,8 @@ internal sealed class HostSums
 
         return -1;
     }
+
+    private double Both(double total, double energy) => _layout.Plan.Problem.TakesLargest ? Math.Max(total, energy) : total + energy;
 
     private void Fetch(int set, int weight)
     {
@@ -194,7 +197,7 @@ internal sealed class HostSums
                 {
                     if (near.Channels[first - near.Start + i] >= 0)
                     {
-                        vector[first + i] += values[i];
+                        vector[first + i] = Both(vector[first + i], values[i]);
                     }
                 }
             }

@@ -36,7 +36,7 @@ internal sealed class Prescales : IDisposable
     /// <summary>Looks at the weights, where that is needed, and chooses.</summary>
     public void Choose()
     {
-        var norm = _layout.Plan.Problem.Norm;
+        var norm = _layout.Plan.Problem.FactorExponent;
         _largest.Forget();
         var logScales = new double[_exponents.Length];
         for (var t = 0; t < _exponents.Length; t++)
@@ -57,7 +57,7 @@ internal sealed class Prescales : IDisposable
     }
 
     public double LogScale(int weight) =>
-        _layout.Plan.Weights[weight].LogPenalty - _layout.Plan.Problem.Norm * _exponents[weight] * Math.Log(2);
+        _layout.Plan.Weights[weight].LogPenalty - _layout.Plan.Problem.FactorExponent * _exponents[weight] * Math.Log(2);
 
     public double Factor(int weight) => Math.ScaleB(1, _exponents[weight]);
 
@@ -78,7 +78,7 @@ internal sealed class Prescales : IDisposable
     /// <summary>|output scale|^p of all weights that have one.</summary>
     public double[] OutputScales()
     {
-        var norm = _layout.Plan.Problem.Norm;
+        var norm = _layout.Plan.Problem.FactorExponent;
         var powers = new double[_layout.ScaleCount];
         foreach (var weight in _layout.Plan.Weights)
         {

@@ -1,3 +1,4 @@
+using EquiNorm.Backends;
 using EquiNorm.Gpu.Layout;
 using EquiNorm.Gpu.Tables;
 using EquiNorm.Plan;
@@ -24,6 +25,9 @@ internal sealed class UpdateLauncher : IDisposable
         _queue = queue;
     }
 
+    /// <summary>How far channels go.</summary>
+    public UpdateRule Rule { get; set; } = UpdateRule.Free;
+
     /// <summary>The range of v of each group of the last update.</summary>
     public ReadOnlySpan<(int Group, double Lowest, double Highest)> Ranges => _last is null ? default : _last.Ranges;
 
@@ -47,6 +51,8 @@ internal sealed class UpdateLauncher : IDisposable
             return 0;
         }
 
+        var rule = RuleFor(units);
+        var problem = _layout.Plan.Problem;
         _queue.Launch(KernelCatalog.UpdateChannels, (int)tables.Chunks.Length, KernelPolicy.ChunkChannels, new UpdateParameters
         {
             Chunks = tables.Chunks.View,
@@ -57,6 +63,7 @@ internal sealed class UpdateLauncher : IDisposable
                 Sums = _pass.Sums,
                 LogScales = _pass.LogScales,
                 References = _channels.References(),
+                TakesLargest = problem.TakesLargest ? 1 : 0,
             },
             Energies = _pass.Energies,
             Logs = _channels.Logs,
@@ -64,7 +71,10 @@ internal sealed class UpdateLauncher : IDisposable
             InputFactors = _channels.Inputs(),
             Live = _channels.Live,
             Reports = tables.Reports.View,
-            Norm = _layout.Plan.Problem.Norm,
+            Norm = problem.FactorExponent,
+            Limit = problem.FactorExponent * rule.LogLimit,
+            Damping = rule.Damping,
+            Limited = rule.IsFree ? 0 : 1,
             Updates = updates ? 1 : 0,
         });
         if (updates)
@@ -76,6 +86,19 @@ internal sealed class UpdateLauncher : IDisposable
     }
 
     public void Dispose() => Clear();
+
+    // One launch has one rule: that of the unit that goes the shortest way.
+    private UpdateRule RuleFor(ReadOnlySpan<UpdateUnit> units)
+    {
+        var rule = Rule;
+        foreach (var unit in units)
+        {
+            var own = Rule.For(_layout.Plan, unit);
+            rule = own.Damping < rule.Damping ? own : rule;
+        }
+
+        return rule;
+    }
 
     private Tables Find(ReadOnlySpan<UpdateUnit> units)
     {

@@ -49,7 +49,7 @@ public sealed class GpuStepper : IStepper
     /// </param>
     /// <param name="queue">The device.</param>
     /// <param name="options">How; null for the defaults. One sweep.</param>
-    /// <exception cref="NetworkException">A weight has an output scale.</exception>
+    /// <exception cref="NetworkException">A weight has an output scale (UnsupportedProblemException: p is infinite).</exception>
     public GpuStepper(RescalingProblem problem, NetworkTensors tensors, IDeviceQueue queue, StepOptions? options = null)
     {
         if (!ReferenceEquals(problem.Network, tensors.Network))
@@ -63,10 +63,10 @@ public sealed class GpuStepper : IStepper
             throw new ArgumentOutOfRangeException(nameof(options), _options.Sweeps, "A step that the device drives has one sweep.");
         }
 
+        UnsupportedProblemException.ThrowIfLargest(problem);
         RescalingStepper.RequireNoOutputScales(problem.Network);
         _plan = RescalingPlan.Create(problem);
-        _tensors = tensors;
-        _queue = queue;
+        (_tensors, _queue) = (tensors, queue);
         _layout = new DeviceLayout(_plan);
         _coarse = new CoarseTables(_layout);
         _tables = new UpdateTables(_layout, _plan.Singles.Span, _layout.SumCount, 2 * _layout.SumCount);

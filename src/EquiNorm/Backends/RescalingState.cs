@@ -9,7 +9,8 @@ namespace EquiNorm.Backends;
 /// <remarks>
 /// The factors of channel c of group g are kept relative to a reference of the group: exp(p u) = exp(reference_g) * x_c with x_c near 1,
 /// so that neither deep networks nor penalties of 1e300 overflow. Sums are stored without penalty and without references: row sums
-/// R[o] = sum_i E[o,i] / x_i over one input segment, column sums C[i] = sum_o x_o E[o,i] over one output segment. A shift of a whole
+/// R[o] = sum_i E[o,i] / x_i over one input segment, column sums C[i] = sum_o x_o E[o,i] over one output segment; at p = infinity the
+/// largest takes the place of every sum, over kernel positions too, and exp(u) that of exp(p u). A shift of a whole
 /// group changes its reference only and leaves every sum valid. Frozen channels keep u = 0 and stand outside the group's reference;
 /// their share of each sum is constant and kept apart (<see cref="FixedSums"/>).
 /// </remarks>
@@ -41,22 +42,27 @@ public abstract class RescalingState : IDisposable
     /// <param name="frozen">For each channel of the network whether it is frozen.</param>
     public abstract void Freeze(ReadOnlySpan<bool> frozen);
 
+    /// <summary>How updates move channels, and how residuals are measured, from now on; <see cref="UpdateRule.Free"/> at first.</summary>
+    public abstract UpdateRule Rule { get; set; }
+
     /// <summary>Makes all sums valid that the update of <paramref name="units"/> needs; reads only what is stale.</summary>
     public abstract void Refresh(ReadOnlySpan<UpdateUnit> units);
 
     /// <summary>Makes the given sums valid.</summary>
     public abstract void Refresh(ReadOnlySpan<SumRef> sums);
 
-    /// <summary>The closed-form update of all units at once. Their sums must be valid.</summary>
-    /// <returns>The largest |log(a/b)| / p of the units' channels before the update.</returns>
+    /// <summary>The update of all units at once, by the rule. Their sums must be valid.</summary>
+    /// <returns>
+    /// The largest |log(a/b)| / p of the units' channels before the update; of a channel that its limit stops, twice as far as it may move.
+    /// </returns>
     public abstract double Update(ReadOnlySpan<UpdateUnit> units);
 
-    /// <summary>The largest |log(a/b)| / p of the units' channels, without an update. Their sums must be valid.</summary>
+    /// <summary>What <see cref="Update"/> would return, without an update. Their sums must be valid.</summary>
     public abstract double Residual(ReadOnlySpan<UpdateUnit> units);
 
     /// <summary>
-    /// The norm of every block of every weight at the current u, as edges of the coarse problem. Reads energies only where a block has
-    /// no valid sum on either side.
+    /// The norm of every block of every weight at the current u, as edges of the coarse problem: the sum of its energies, at p = infinity
+    /// the largest. Reads energies only where a block has no valid sum on either side.
     /// </summary>
     /// <param name="edges">Is cleared and filled.</param>
     public abstract void ReadNorms(List<CoarseEdge> edges);
@@ -131,4 +137,5 @@ public enum EnergyUse
 /// <param name="OutputGroup">The group written, or -1.</param>
 /// <param name="InputGroup">The group read, or -1.</param>
 /// <param name="LogNorm">log N, penalty included.</param>
-public readonly record struct CoarseEdge(int OutputGroup, int InputGroup, double LogNorm);
+/// <param name="Weight">Index in the plan of the weight that it is a part of.</param>
+public readonly record struct CoarseEdge(int OutputGroup, int InputGroup, double LogNorm, int Weight);

@@ -54,6 +54,25 @@ public sealed class RescalingPlan
     /// <summary>Number of energies: (output, input) pairs of all weights. Reading each twice is one sweep.</summary>
     public long Edges { get; }
 
+    /// <summary>Whether some weight but the depthwise one of a pair leads from the unit back to it, so that its channels move each other.</summary>
+    public bool FeedsItself(UpdateUnit unit) => FeedsItself(unit.Group, unit) || (unit.IsPair && FeedsItself(unit.Behind, unit));
+
+    private bool FeedsItself(int group, UpdateUnit unit)
+    {
+        foreach (var source in Groups[group].Sources)
+        {
+            foreach (var segment in Weights[source.Weight].Segments(Axis.Input))
+            {
+                if (source.Weight != unit.Depthwise && (segment.Group == unit.Group || segment.Group == unit.Behind))
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>Lays out a problem.</summary>
     public static RescalingPlan Create(RescalingProblem problem)
     {

@@ -1,15 +1,18 @@
 namespace EquiNorm.Problem;
 
-/// <summary>The order in which channel groups are updated within a sweep. Every order ends at the same optimum.</summary>
+/// <summary>
+/// The order in which channel groups are updated within a sweep. Every order ends at the same optimum; at p = infinity where it ends may
+/// depend on the order in networks with residual streams.
+/// </summary>
 public enum SweepOrder
 {
-    /// <summary>The backend's best order: forward-backward on the CPU, fused Jacobi on a GPU.</summary>
+    /// <summary>The backend's best order: forward-backward on the CPU, fused Jacobi on a GPU. At p = infinity forward-backward on both.</summary>
     Auto,
 
     /// <summary>The cycle of the paper: every group once, in network order, each with current neighbours.</summary>
     Sequential,
 
-    /// <summary>All groups at once from one read of the energies.</summary>
+    /// <summary>All groups at once from one read of the energies. At p = infinity by half a step, as whole steps can swing for ever.</summary>
     Jacobi,
 
     /// <summary>Groups that share no weight at once, colour by colour.</summary>
@@ -56,17 +59,29 @@ public sealed record RescalingOptions
     public static RescalingOptions Default { get; } = new();
 
     /// <summary>
-    /// Largest relative gap F / F* - 1, certified by a lower bound, at which the solve ends. Where no bound can be had, the residual is
-    /// compared with it instead.
+    /// Largest relative gap F / F* - 1, certified by a lower bound, at which the solve ends. Where no bound can be had, and at p = infinity
+    /// always, the residual is compared with it instead. Null, the default: 1e-8, and 1e-4 at p = infinity.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is not positive and finite.</exception>
-    public double Tolerance
+    public double? Tolerance
     {
         get;
-        init => field = double.IsFinite(value) && value > 0
+        init => field = value is null || (double.IsFinite(value.Value) && value > 0)
             ? value
             : throw new ArgumentOutOfRangeException(nameof(Tolerance), value, "The tolerance must be positive and finite.");
-    } = 1e-8;
+    }
+
+    /// <summary>
+    /// G > 1 with 1/G &lt;= d &lt;= G for every factor d; null, the default, for no limit. The optimum is then that of all factors within it.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">The value is not finite and above 1.</exception>
+    public double? MaxGain
+    {
+        get;
+        init => field = value is null || (double.IsFinite(value.Value) && value > 1)
+            ? value
+            : throw new ArgumentOutOfRangeException(nameof(MaxGain), value, "The largest gain must be finite and above 1.");
+    }
 
     /// <summary>
     /// Largest number of sweeps (reads of all energies, divided by two). A half sweep that would go beyond it, by the longest so far, is
@@ -93,4 +108,7 @@ public sealed record RescalingOptions
 
     /// <summary>The factors that may be returned.</summary>
     public FactorSet Factors { get; init; } = FactorSet.Real;
+
+    /// <summary>The tolerance at exponent <paramref name="norm"/>: what was asked for, or that exponent's default.</summary>
+    public double ToleranceFor(double norm) => Tolerance ?? (double.IsPositiveInfinity(norm) ? 1e-4 : 1e-8);
 }

@@ -3,7 +3,8 @@ using EquiNorm.Model;
 namespace EquiNorm.Problem;
 
 /// <summary>
-/// The penalties lambda_t of F = sum_t lambda_t ||W_t||_p^p, kept as logarithms: a penalty by depth reaches 1e300 in deep networks.
+/// The penalties lambda_t of F = sum_t lambda_t ||W_t||_p^p, kept as logarithms: a penalty by depth reaches 1e300 in deep networks. At
+/// p = infinity lambda_t multiplies the magnitudes of a weight wherever the largest is looked for.
 /// </summary>
 public abstract record WeightPenalty
 {
@@ -19,7 +20,7 @@ public abstract record WeightPenalty
 
     /// <summary>
     /// The asymmetric penalty of Equi-normalization, section 3.5: lambda_t = c^(p h), h = further weights between this one and the output.
-    /// c = 1 is uniform; c > 1 makes early layers smaller.
+    /// c = 1 is uniform; c > 1 makes early layers smaller. At p = infinity it is c^h.
     /// </summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="c"/> is not positive and finite.</exception>
     public static WeightPenalty Depth(double c) => new DepthPenalty(RequirePositive(c, nameof(c)));
@@ -38,7 +39,7 @@ public abstract record WeightPenalty
 
     /// <summary>log lambda_t of every weight of the network.</summary>
     /// <param name="network">The network.</param>
-    /// <param name="norm">The exponent p.</param>
+    /// <param name="norm">The exponent p; infinity for penalties of largest magnitudes.</param>
     /// <exception cref="NetworkException">A named weight does not exist.</exception>
     public abstract double[] LogPenalties(Network network, double norm);
 
@@ -61,7 +62,7 @@ public abstract record WeightPenalty
     private sealed record DepthPenalty(double C) : WeightPenalty
     {
         public override double[] LogPenalties(Network network, double norm) =>
-            [.. network.Weights.Select(w => norm * w.Height * Math.Log(C))];
+            [.. network.Weights.Select(w => (double.IsPositiveInfinity(norm) ? 1 : norm) * w.Height * Math.Log(C))];
     }
 
     private sealed record NamedPenalty(Dictionary<string, double> Penalties) : WeightPenalty

@@ -10,10 +10,18 @@ namespace EquiNorm.Solve;
 /// F* >= S exp(-T / S), S = sum_e y_e, T = sum_e y_e log rho_e. The flow is made in one pass, group by group: see
 /// <see cref="CertificateOrder"/>.
 /// </summary>
+/// <remarks>
+/// Within a limit |u_c| &lt;= L a flow need not be conserved. With beta_c its inflow less its outflow, the same duality has the term
+/// p sum_c u_c beta_c, which is at least -p L sum_c |beta_c| for any factors within the limit, hence F* >= S exp(-(T + P) / S),
+/// P = p sum_c (L |beta_c| + u_c beta_c), u the current point. A channel at its limit that would move on beyond it has beta of the sign
+/// that makes its share of P zero: it keeps rho = 1, like a pinned one. All others are balanced, and add nothing to P.
+/// </remarks>
 internal sealed class Certificate
 {
     private readonly RescalingState _state;
     private readonly RescalingPlan _plan;
+    private readonly GainLimit _limit;
+    private readonly double[] _factors;
     private readonly double[] _rho;
     private readonly List<SumRef> _requests = [];
     private readonly double[] _inflow;
@@ -24,10 +32,12 @@ internal sealed class Certificate
     private readonly bool[][] _isCarried;
     private readonly bool[][] _isProbed;
 
-    public Certificate(RescalingState state)
+    public Certificate(RescalingState state, GainLimit limit)
     {
         _state = state;
         _plan = state.Plan;
+        _limit = limit;
+        _factors = new double[_plan.Problem.Network.ChannelCount];
         _rho = new double[_plan.Problem.Network.ChannelCount];
         var widest = _plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
         _inflow = new double[widest];
@@ -49,6 +59,11 @@ internal sealed class Certificate
     public double? LogLowerBound(CertificateOrder order, List<CoarseEdge> edges, double logObjective)
     {
         Prepare(order);
+        if (_limit.Exists)
+        {
+            _state.ReadLogFactors(_factors);
+        }
+
         RefreshNearSums(order);
         double s = 0;
         double t = 0;
@@ -179,6 +194,17 @@ internal sealed class Certificate
                 continue;
             }
 
+            // What comes from the far side less what goes on; into the channel less out of it is that, or its opposite.
+            var excess = inflow[c] - kept[c] - carried[c];
+            var u = _factors[channels.FirstChannel + c];
+            var imbalance = order.CarrierAxis == Axis.Input ? excess : -excess;
+            if (_limit.Exists && _limit.Side(u) * imbalance < 0)
+            {
+                s += kept[c] + carried[c];
+                t += _plan.Problem.Norm * (_limit.Log * Math.Abs(imbalance) + u * imbalance);
+                continue;
+            }
+
             var rho = (inflow[c] - kept[c]) / carried[c];
             if (!(rho >= 0) || !double.IsFinite(rho))
             {
@@ -190,7 +216,7 @@ internal sealed class Certificate
             if (rho > 0)
             {
                 // Near 1 the logarithm is taken of the exact difference, so that it does not drown in rounding.
-                var log = Math.Abs(rho - 1) < 0.5 ? LogOnePlus((inflow[c] - kept[c] - carried[c]) / carried[c]) : Math.Log(rho);
+                var log = Math.Abs(rho - 1) < 0.5 ? LogOnePlus(excess / carried[c]) : Math.Log(rho);
                 t += rho * carried[c] * log;
             }
         }

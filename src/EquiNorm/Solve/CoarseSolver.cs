@@ -26,7 +26,7 @@ internal sealed class CoarseSolver
 
     public CoarseSolver(RescalingPlan plan)
     {
-        _norm = plan.Problem.Norm;
+        _norm = plan.Problem.FactorExponent;
         _variable = new int[plan.Groups.Count];
         Array.Fill(_variable, -1);
         _groupOf = [.. plan.Groups.Where(g => !g.Group.IsPinned && g.Group.Count > 0).Select(g => g.Group.Index)];
@@ -45,10 +45,11 @@ internal sealed class CoarseSolver
     /// <summary>Writes the shift of each group, 0 where nothing moves.</summary>
     /// <param name="edges">The norms of all blocks.</param>
     /// <param name="shifts">Receives one number per group.</param>
-    public void Minimize(List<CoarseEdge> edges, Span<double> shifts)
+    /// <param name="stays">Groups that stay where they are; empty for none.</param>
+    public void Minimize(List<CoarseEdge> edges, Span<double> shifts, ReadOnlySpan<bool> stays = default)
     {
         shifts.Clear();
-        if (!Collect(edges))
+        if (!Collect(edges, stays))
         {
             return;
         }
@@ -69,6 +70,23 @@ internal sealed class CoarseSolver
         {
             shifts[_groupOf[v]] = _best[v];
         }
+    }
+
+    /// <summary>Writes the shifts that make all norms as equal as can be, in the squares of their logarithms; false if there are none.</summary>
+    public bool Fit(List<CoarseEdge> edges, Span<double> shifts)
+    {
+        shifts.Clear();
+        if (!Collect(edges, default) || !LeastSquares(_trial))
+        {
+            return false;
+        }
+
+        for (var v = 0; v < _groupOf.Length; v++)
+        {
+            shifts[_groupOf[v]] = _trial[v];
+        }
+
+        return true;
     }
 
     private bool NewtonStep(ref double value)
@@ -204,14 +222,14 @@ internal sealed class CoarseSolver
         (term.Output >= 0 ? s[term.Output] : 0) - (term.Input >= 0 ? s[term.Input] : 0);
 
     // Keeps the edges whose value depends on s, relative to the largest of them.
-    private bool Collect(List<CoarseEdge> edges)
+    private bool Collect(List<CoarseEdge> edges, ReadOnlySpan<bool> stays)
     {
         _terms.Clear();
         var largest = double.NegativeInfinity;
         foreach (var edge in edges)
         {
-            var output = edge.OutputGroup < 0 ? -1 : _variable[edge.OutputGroup];
-            var input = edge.InputGroup < 0 ? -1 : _variable[edge.InputGroup];
+            var output = Variable(edge.OutputGroup, stays);
+            var input = Variable(edge.InputGroup, stays);
             if (output != input && double.IsFinite(edge.LogNorm))
             {
                 _terms.Add(new Term(output, input, edge.LogNorm));
@@ -226,6 +244,8 @@ internal sealed class CoarseSolver
 
         return _terms.Count > 0;
     }
+
+    private int Variable(int group, ReadOnlySpan<bool> stays) => group < 0 || (!stays.IsEmpty && stays[group]) ? -1 : _variable[group];
 
     private HashSet<(int, int)> Couplings(RescalingPlan plan)
     {

@@ -15,6 +15,7 @@ internal sealed class Extrapolation
     private const double Rounding = 2e-15;
 
     private readonly RescalingState _state;
+    private readonly GainLimit _limit;
     private readonly Anderson _anderson = new(Depth);
     private readonly int[] _channels;
     private readonly double[] _all;
@@ -24,9 +25,10 @@ internal sealed class Extrapolation
     private double _plainObjective;
     private bool _hasStart;
 
-    public Extrapolation(RescalingState state)
+    public Extrapolation(RescalingState state, GainLimit limit)
     {
         _state = state;
+        _limit = limit;
         var channels = new List<int>();
         foreach (var group in state.Plan.Groups.Where(g => !g.Group.IsPinned))
         {
@@ -84,6 +86,7 @@ internal sealed class Extrapolation
             return;
         }
 
+        _limit.Clamp(_start);
         _all.CopyTo(_plain, 0);
         _plainObjective = logObjective;
         for (var i = 0; i < _channels.Length; i++)

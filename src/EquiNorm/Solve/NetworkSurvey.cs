@@ -7,7 +7,8 @@ namespace EquiNorm.Solve;
 /// <summary>
 /// Where a network stands at given factors: the norm of every weight, N_t = (sum |W_t[o,i,k] d_out / d_in|^p)^(1/p), and for every
 /// channel the sum of the powers that come in and that go out. One plain pass over the weights in float64, no sweeps: what a report
-/// shows before and after, and a check on the solver that shares no code with it.
+/// shows before and after, and a check on the solver that shares no code with it. At p = infinity the largest magnitude takes the place
+/// of every sum.
 /// </summary>
 public sealed class NetworkSurvey
 {
@@ -23,7 +24,7 @@ public sealed class NetworkSurvey
         var norms = new double[tallies.Length];
         for (var t = 0; t < tallies.Length; t++)
         {
-            norms[t] = Math.Pow(tallies[t].Total, 1 / norm);
+            norms[t] = double.IsPositiveInfinity(norm) ? tallies[t].Total : Math.Pow(tallies[t].Total, 1 / norm);
             Objective += tallies[t].Total;
             Gather(network.Weights[t].Outputs, tallies[t].Rows, _incoming);
             Gather(network.Weights[t].Inputs, tallies[t].Columns, _outgoing);
@@ -35,29 +36,33 @@ public sealed class NetworkSurvey
     /// <summary>The network.</summary>
     public Network Network { get; }
 
-    /// <summary>The exponent p.</summary>
+    /// <summary>The exponent p; infinity for largest magnitudes.</summary>
     public double Norm { get; }
 
     /// <summary>The norm of every weight of the network, by index; 0 for biases, which do not count.</summary>
     public IReadOnlyList<double> WeightNorms { get; }
 
-    /// <summary>F with penalty 1 on every weight: the sum of the p-th powers of <see cref="WeightNorms"/>.</summary>
+    /// <summary>
+    /// F with penalty 1 on every weight: the sum of the p-th powers of <see cref="WeightNorms"/>, at p = infinity their sum.
+    /// </summary>
     public double Objective { get; }
 
-    /// <summary>Sum of |w|^p over the weights that write each channel, self-edges left out.</summary>
+    /// <summary>Sum of |w|^p, at p = infinity the largest |w|, over the weights that write each channel, self-edges left out.</summary>
     public ReadOnlySpan<double> Incoming => _incoming;
 
-    /// <summary>Sum of |w|^p over the weights that read each channel, self-edges left out.</summary>
+    /// <summary>Sum of |w|^p, at p = infinity the largest |w|, over the weights that read each channel, self-edges left out.</summary>
     public ReadOnlySpan<double> Outgoing => _outgoing;
 
-    /// <summary>max |log(incoming / outgoing)| / p over the channels of free groups that have both.</summary>
+    /// <summary>max |log(incoming / outgoing)| / p (at p = infinity without the division) over the channels of free groups that have both.</summary>
     public double Residual => Network.Groups.Where(g => !g.IsPinned).Select(ResidualOf).DefaultIfEmpty(0).Max();
 
     /// <summary>Channels of free groups that no non-zero weight writes, or none reads.</summary>
     public int DeadChannels => Network.Groups.Where(g => !g.IsPinned)
         .Sum(g => Enumerable.Range(g.FirstChannel, g.Count).Count(c => _incoming[c] == 0 || _outgoing[c] == 0));
 
-    /// <summary>The largest |log(incoming / outgoing)| / p of a group's channels.</summary>
+    private bool TakesLargest => double.IsPositiveInfinity(Norm);
+
+    /// <summary>The largest |log(incoming / outgoing)| / p of a group's channels; not divided at p = infinity.</summary>
     public double ResidualOf(ChannelGroup group)
     {
         double largest = 0;
@@ -65,7 +70,7 @@ public sealed class NetworkSurvey
         {
             if (_incoming[c] > 0 && _outgoing[c] > 0)
             {
-                largest = Math.Max(largest, Math.Abs(Math.Log(_incoming[c]) - Math.Log(_outgoing[c])) / Norm);
+                largest = Math.Max(largest, Math.Abs(Math.Log(_incoming[c]) - Math.Log(_outgoing[c])) / (TakesLargest ? 1 : Norm));
             }
         }
 
@@ -74,7 +79,7 @@ public sealed class NetworkSurvey
 
     /// <summary>Reads all weights once, for any number of factors.</summary>
     /// <param name="tensors">The elements.</param>
-    /// <param name="norm">The exponent p.</param>
+    /// <param name="norm">The exponent p, which may be infinity.</param>
     /// <param name="threads">Threads; 0 for one per processor. The result has the same bits for every number.</param>
     /// <param name="scalings">Factors, of this network or one with other groups frozen.</param>
     /// <returns>One survey for each of <paramref name="scalings"/>.</returns>
@@ -111,7 +116,7 @@ public sealed class NetworkSurvey
         var channels = map.ToChannels(Network.Groups);
         for (var n = 0; n < sums.Length; n++)
         {
-            into[channels[n]] += sums[n];
+            into[channels[n]] = TakesLargest ? Math.Max(into[channels[n]], sums[n]) : into[channels[n]] + sums[n];
         }
     }
 
@@ -122,11 +127,13 @@ public sealed class NetworkSurvey
         {
             Rows = new double[weight.Layout.Outputs];
             Columns = new double[weight.Layout.Inputs];
-            Output = scalings.FactorsOf(weight.Outputs, norm);
-            Input = scalings.FactorsOf(weight.Inputs, -norm);
+            TakesLargest = double.IsPositiveInfinity(norm);
+            var exponent = TakesLargest ? 1 : norm;
+            Output = scalings.FactorsOf(weight.Outputs, exponent);
+            Input = scalings.FactorsOf(weight.Inputs, -exponent);
             for (var o = 0; o < weight.OutputScale.Length; o++)
             {
-                Output[o] *= Math.Pow(Math.Abs(weight.OutputScale.Span[o]), norm);
+                Output[o] *= Math.Pow(Math.Abs(weight.OutputScale.Span[o]), exponent);
             }
         }
 
@@ -136,6 +143,8 @@ public sealed class NetworkSurvey
 
         public double[] Columns { get; }
 
+        private bool TakesLargest { get; }
+
         private double[] Output { get; }
 
         private double[] Input { get; }
@@ -144,13 +153,15 @@ public sealed class NetworkSurvey
         public void Add(int row, int column, double energy, bool isSelf)
         {
             energy *= Output[row] * Input[column];
-            Total += energy;
+            Total = Combined(Total, energy);
             if (!isSelf)
             {
-                Rows[row] += energy;
-                Columns[column] += energy;
+                Rows[row] = Combined(Rows[row], energy);
+                Columns[column] = Combined(Columns[column], energy);
             }
         }
+
+        private double Combined(double total, double energy) => TakesLargest ? Math.Max(total, energy) : total + energy;
     }
 
     /// <summary>The energies of one weight, in the order of memory. Optimised at once: a process is often over before the runtime would do it.</summary>
@@ -200,7 +211,8 @@ public sealed class NetworkSurvey
             for (var k = 0; k < kernel; k++)
             {
                 var value = Math.Abs(Element(start + k * stride));
-                sum += norm == 2 ? value * value : norm == 1 ? value : Math.Pow(value, norm);
+                sum = double.IsPositiveInfinity(norm) ? Math.Max(sum, value)
+                    : sum + (norm == 2 ? value * value : norm == 1 ? value : Math.Pow(value, norm));
             }
 
             return sum;

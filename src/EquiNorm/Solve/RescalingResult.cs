@@ -7,11 +7,12 @@ namespace EquiNorm.Solve;
 public enum RescalingStatus
 {
     /// <summary>
-    /// The certified gap (or, where no bound can be had, the residual) is within the tolerance; for powers of two, before rounding.
+    /// The certified gap (or, where no bound can be had, and at p = infinity, the residual) is within the tolerance; for powers of two,
+    /// before rounding.
     /// </summary>
     Converged,
 
-    /// <summary>The sweep limit was reached. The factors are a valid rescaling, with a smaller objective than before.</summary>
+    /// <summary>The sweep limit was reached. The factors are a valid rescaling, with a smaller objective than before (p finite).</summary>
     SweepLimit,
 
     /// <summary>Rounding keeps the objective from falling further before the tolerance is met. The factors are valid.</summary>
@@ -47,6 +48,22 @@ public enum FrozenReason
 /// <param name="Reason">Why.</param>
 public readonly record struct FrozenChannel(ChannelGroup Group, int Channel, FrozenReason Reason);
 
+/// <summary>Which limit a factor is at.</summary>
+public enum GainSide
+{
+    /// <summary>d = G.</summary>
+    Largest,
+
+    /// <summary>d = 1/G.</summary>
+    Smallest,
+}
+
+/// <summary>A channel whose factor is at the limit <see cref="Problem.RescalingOptions.MaxGain"/>.</summary>
+/// <param name="Group">Its group.</param>
+/// <param name="Channel">Its index within the group.</param>
+/// <param name="Side">Which limit.</param>
+public readonly record struct LimitedChannel(ChannelGroup Group, int Channel, GainSide Side);
+
 /// <summary>A NaN or an infinity in a weight.</summary>
 /// <param name="Weight">Which weight.</param>
 /// <param name="Output">Output channel.</param>
@@ -76,16 +93,25 @@ public sealed record RescalingResult
     /// <summary>Reads of all energies divided by two, certificate included.</summary>
     public double Sweeps { get; init; }
 
-    /// <summary>F before (factors of 1).</summary>
+    /// <summary>
+    /// F before (factors of 1). At p = infinity the sum over all weights of lambda_t max |W_t|, which is reported and not minimised: it falls
+    /// as a rule, and need not.
+    /// </summary>
     public double ObjectiveBefore { get; init; }
 
-    /// <summary>F at the returned factors.</summary>
+    /// <summary>The same at the returned factors.</summary>
     public double Objective { get; init; }
 
-    /// <summary>max |log(a/b)| / p over all channels that may move: the largest |log(norm in / norm out)|.</summary>
+    /// <summary>
+    /// max |log(a/b)| / p over all channels that may move: the largest |log(norm in / norm out)|. A channel that the limit on factors stops
+    /// counts with twice the way that it may still go: 0 at the limit.
+    /// </summary>
     public double Residual { get; init; }
 
-    /// <summary>Certified bound on F / F* - 1; null where no bound can be had (then the residual decides).</summary>
+    /// <summary>
+    /// Certified bound on F / F* - 1, F* the optimum within the limit on factors; null where no bound can be had (then the residual decides)
+    /// and at p = infinity, where there is no optimum.
+    /// </summary>
     public double? GapBound { get; init; }
 
     /// <summary>Objective, residual and gap after each half sweep.</summary>
@@ -93,6 +119,11 @@ public sealed record RescalingResult
 
     /// <summary>Dead and disconnected channels, which keep factor 1.</summary>
     public IReadOnlyList<FrozenChannel> Frozen { get; init; } = [];
+
+    /// <summary>
+    /// Channels whose factors are at the limit <see cref="Problem.RescalingOptions.MaxGain"/>; for powers of two, before rounding.
+    /// </summary>
+    public IReadOnlyList<LimitedChannel> Limited { get; init; } = [];
 
     /// <summary>The element that makes the problem meaningless, if there is one.</summary>
     public NonFiniteElement? NonFinite { get; init; }

@@ -18,9 +18,11 @@ public static class RescalingSolver
     /// <param name="progress">Is told of each half sweep.</param>
     /// <param name="cancellation">Ends the solve between half sweeps.</param>
     /// <param name="start">
-    /// Factors to start from, those of an earlier solve say; null for factors of 1. The objective before is then that of the start.
+    /// Factors to start from, those of an earlier solve say; null for factors of 1. The objective before is then that of the start. Factors
+    /// beyond the limit on gains start at the limit.
     /// </param>
     /// <exception cref="NetworkException">A weight has no elements bound to it.</exception>
+    /// <exception cref="UnsupportedProblemException">The backend cannot solve this problem with these options.</exception>
     /// <exception cref="OperationCanceledException">The solve was cancelled.</exception>
     public static RescalingResult Solve(
         RescalingProblem problem,
@@ -48,9 +50,10 @@ public static class RescalingSolver
         var clock = Stopwatch.StartNew();
         var plan = RescalingPlan.Create(problem);
         using var state = backend.CreateState(plan, tensors);
-        var nonFinite = LoadAt(state, start);
+        var nonFinite = LoadAt(state, start, new GainLimit(options.MaxGain));
         var read = clock.Elapsed;
-        var order = options.Order == SweepOrder.Auto ? backend.PreferredOrder : options.Order;
+        var order = options.Order != SweepOrder.Auto ? options.Order
+            : problem.TakesLargest ? SweepOrder.ForwardBackward : backend.PreferredOrder;
         var result = nonFinite >= 0
             ? Refuse(plan.Weights[nonFinite].Weight, state.FindNonFinite(nonFinite))
             : new SolveRun(state, options with { Order = order }, progress, cancellation).Run();
@@ -84,10 +87,11 @@ public static class RescalingSolver
     /// <summary>What is used where no backend is given.</summary>
     internal static IBackend CreateDefaultBackend() => new CpuBackend();
 
-    private static int LoadAt(RescalingState state, Scalings? start)
+    private static int LoadAt(RescalingState state, Scalings? start, GainLimit limit)
     {
         var factors = new double[state.Plan.Problem.Network.ChannelCount];
         start?.LogFactors.CopyTo(factors);
+        limit.Clamp(factors);
         var nonFinite = state.Load(factors, EnergyUse.Keep);
         if (start is null || nonFinite >= 0)
         {

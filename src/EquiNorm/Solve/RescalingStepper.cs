@@ -38,6 +38,7 @@ public sealed class RescalingStepper : IStepper
     /// <param name="backend">Where; null for the CPU with all threads.</param>
     /// <param name="options">How; null for the defaults.</param>
     /// <exception cref="NetworkException">A weight has an output scale.</exception>
+    /// <exception cref="UnsupportedProblemException">p is infinite.</exception>
     public RescalingStepper(RescalingProblem problem, NetworkTensors tensors, IBackend? backend = null, StepOptions? options = null)
     {
         if (!ReferenceEquals(problem.Network, tensors.Network))
@@ -45,6 +46,7 @@ public sealed class RescalingStepper : IStepper
             throw new ArgumentException("The tensors are bound to another network.", nameof(tensors));
         }
 
+        UnsupportedProblemException.ThrowIfLargest(problem);
         RequireNoOutputScales(problem.Network);
         _tensors = tensors;
         _options = options ?? StepOptions.Default;

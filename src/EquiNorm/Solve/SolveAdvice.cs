@@ -14,6 +14,8 @@ internal static class SolveAdvice
             : Invariant($"incoming and outgoing norms agree within a factor exp({run.Residual:G3})");
         return status switch
         {
+            RescalingStatus.Converged when run.TakesLargest =>
+                $"Converged: {have}. Of largest magnitudes there is no optimum, and so no gap.",
             RescalingStatus.Converged when gap is null =>
                 $"Converged by the residual: {have}. No bound on the gap can be had for this network.",
             RescalingStatus.Converged => $"Converged: {have}.",

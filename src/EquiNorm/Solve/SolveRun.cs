@@ -7,6 +7,7 @@ namespace EquiNorm.Solve;
 /// <summary>
 /// The iteration: { half sweep; coarse correction; now and then an extrapolation } until the certificate says that the gap is small
 /// enough. The certificate costs about half a sweep, so it is computed only when the decrease of F predicts that it will be met.
+/// At p = infinity nothing is minimised and there is no certificate: half sweeps until the residual is small enough.
 /// </summary>
 internal sealed class SolveRun
 {
@@ -14,9 +15,15 @@ internal sealed class SolveRun
     // half sweep from the plain point finds every sum stale, too.
     private const double SweepsOfExtrapolation = 3;
 
+    // A residual of largest magnitudes below this is rounding, if it no longer falls.
+    private const double RoundingOfResidual = 1e-11;
+    private const int HalfSweepsBeforeStall = 8;
+
     private readonly RescalingState _state;
     private readonly RescalingPlan _plan;
     private readonly RescalingOptions _options;
+    private readonly GainLimit _limit;
+    private readonly double _tolerance;
     private readonly IProgress<SweepRecord>? _progress;
     private readonly CancellationToken _cancellation;
     private readonly Sweeper _sweeper;
@@ -35,26 +42,30 @@ internal sealed class SolveRun
         _state = state;
         _plan = state.Plan;
         _options = options;
+        _limit = new GainLimit(options.MaxGain);
+        _tolerance = options.ToleranceFor(_plan.Problem.Norm);
         _progress = progress;
         _cancellation = cancellation;
-        _sweeper = new Sweeper(state, options);
-        _certificate = new Certificate(state);
-        _forecast = new GapForecast(options.Tolerance);
+        _sweeper = new Sweeper(state, options, _limit);
+        _certificate = new Certificate(state, _limit);
+        _forecast = new GapForecast(_tolerance);
     }
 
     public RescalingResult Run()
     {
         _state.ReadNorms(_edges);
-        var before = Objective(_logObjective = LogSum(_edges));
+        var before = Objective(_logObjective = LogObjective(_plan, _edges));
         var frozen = Liveness.FreezeDeadChannels(_state);
-        var status = Iterate();
+        var status = _plan.Problem.TakesLargest ? Equalize() : Iterate();
         var factors = new double[_plan.Problem.Network.ChannelCount];
         _state.ReadLogFactors(factors);
+        _limit.Clamp(factors);
+        var limited = _limit.Find(_state, factors);
         var scalings = new Scalings(_plan.Problem.Network, factors);
         var advice = SolveAdvice.For(status, this);
         if (_options.Factors == FactorSet.PowersOfTwo)
         {
-            scalings = scalings.PowerOfTwo();
+            scalings = _limit.PowersOfTwo(scalings);
             Evaluate(scalings);
             advice = SolveAdvice.ForPowersOfTwo(advice, this);
         }
@@ -70,6 +81,7 @@ internal sealed class SolveRun
             GapBound = Gap(),
             History = _history,
             Frozen = frozen,
+            Limited = limited,
             Advice = advice,
         };
     }
@@ -77,13 +89,16 @@ internal sealed class SolveRun
     /// <summary>Reads of all energies divided by two.</summary>
     public double Sweeps => _plan.Edges == 0 ? 0 : _state.EdgesRead / (2.0 * _plan.Edges);
 
+    /// <summary>Whether what is reported is a residual of largest magnitudes.</summary>
+    public bool TakesLargest => _plan.Problem.TakesLargest;
+
     /// <summary>Certified bound on F / F* - 1, or null.</summary>
-    public double? Gap() => double.IsFinite(_logLowerBound) || _plan.Edges == 0
+    public double? Gap() => !TakesLargest && (double.IsFinite(_logLowerBound) || _plan.Edges == 0)
         ? Math.Max(0, ExpMinusOne(_logObjective - (_plan.Edges == 0 ? _logObjective : _logLowerBound)))
         : null;
 
     /// <summary>The tolerance asked for.</summary>
-    public double Tolerance => _options.Tolerance;
+    public double Tolerance => _tolerance;
 
     /// <summary>The residual at the factors of the last check.</summary>
     public double Residual => _residual;
@@ -97,7 +112,7 @@ internal sealed class SolveRun
             return RescalingStatus.Converged;
         }
 
-        _extrapolation = _options.Acceleration == Acceleration.Anderson ? new Extrapolation(_state) : null;
+        _extrapolation = _options.Acceleration == Acceleration.Anderson ? new Extrapolation(_state, _limit) : null;
         _logObjective = _sweeper.Start(_edges);
         var accepted = _logObjective;
         double residual = 0;
@@ -143,9 +158,45 @@ internal sealed class SolveRun
         }
     }
 
+    private RescalingStatus Equalize()
+    {
+        if (_plan.Singles.IsEmpty || double.IsNegativeInfinity(_logObjective))
+        {
+            return RescalingStatus.Converged;
+        }
+
+        _logObjective = _sweeper.Start(_edges);
+        var (best, idle) = (double.PositiveInfinity, 0);
+        while (true)
+        {
+            _cancellation.ThrowIfCancellationRequested();
+            var start = Sweeps;
+            var residual = _sweeper.HalfSweep(_edges, ref _logObjective);
+            _longestHalfSweep = Math.Max(_longestHalfSweep, Sweeps - start);
+            (best, idle) = residual < 0.999 * best ? (residual, 0) : (best, idle + 1);
+            RescalingStatus? stop = best < RoundingOfResidual && idle >= HalfSweepsBeforeStall ? RescalingStatus.Stalled
+                : HasRoomForHalfSweep ? null : RescalingStatus.SweepLimit;
+            if (residual > _tolerance && stop is null)
+            {
+                Record(residual);
+                continue;
+            }
+
+            // What the half sweep met belongs to factors before their updates.
+            MeasureResidual();
+            Record(_residual);
+            if (_residual <= _tolerance || stop is not null)
+            {
+                return _residual <= _tolerance ? RescalingStatus.Converged : stop!.Value;
+            }
+        }
+    }
+
     // The next half sweep is taken to be as long as the longest so far, and no shorter than one that finds only stale what it made stale.
+    private bool HasRoomForHalfSweep => Sweeps + Math.Max(_longestHalfSweep, _sweeper.LeastHalfSweep) <= _options.MaxSweeps;
+
     private RescalingStatus? Stop() =>
-        Sweeps + Math.Max(_longestHalfSweep, _sweeper.LeastHalfSweep) > _options.MaxSweeps ? RescalingStatus.SweepLimit
+        !HasRoomForHalfSweep ? RescalingStatus.SweepLimit
         : _forecast.HasStalled ? RescalingStatus.Stalled : null;
 
     // Certificate, and the residual at the same factors.
@@ -162,7 +213,7 @@ internal sealed class SolveRun
 
         MeasureResidual();
         _forecast.Checked(Gap(), _residual);
-        return (Gap() ?? _residual) <= _options.Tolerance;
+        return (Gap() ?? _residual) <= _tolerance;
     }
 
     // Null where the flow cannot be balanced: for good without an order, else perhaps only here, far from the optimum.
@@ -174,7 +225,7 @@ internal sealed class SolveRun
         _state.WriteLogFactors(scalings.LogFactors);
         MeasureResidual();
         _state.ReadNorms(_edges);
-        _logObjective = LogSum(_edges);
+        _logObjective = LogObjective(_plan, _edges);
     }
 
     private void MeasureResidual()
@@ -188,6 +239,24 @@ internal sealed class SolveRun
         var record = new SweepRecord(Sweeps, Objective(_logObjective), residual, Gap());
         _history.Add(record);
         _progress?.Report(record);
+    }
+
+    /// <summary>log F from the norms of all blocks; at p = infinity the logarithm of the sum of every weight's largest magnitude.</summary>
+    internal static double LogObjective(RescalingPlan plan, List<CoarseEdge> edges)
+    {
+        if (!plan.Problem.TakesLargest)
+        {
+            return LogSum(edges);
+        }
+
+        var largest = new double[plan.Weights.Count];
+        Array.Fill(largest, double.NegativeInfinity);
+        foreach (var edge in edges)
+        {
+            largest[edge.Weight] = Math.Max(largest[edge.Weight], edge.LogNorm);
+        }
+
+        return LogSum([.. largest.Select((norm, t) => new CoarseEdge(-1, -1, norm, t))]);
     }
 
     internal static double LogSum(List<CoarseEdge> edges)

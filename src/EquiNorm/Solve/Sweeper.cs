@@ -16,15 +16,23 @@ internal sealed class Sweeper
     private readonly RescalingPlan _plan;
     private readonly SweepOrder _order;
     private readonly CoarseSolver? _coarse;
+    private readonly LimitedShifts? _limited;
+    private readonly CoarseBalance? _balance;
     private readonly double[] _shifts;
     private bool _forward = true;
 
-    public Sweeper(RescalingState state, RescalingOptions options)
+    public Sweeper(RescalingState state, RescalingOptions options, GainLimit limit)
     {
         _state = state;
         _plan = state.Plan;
         _order = options.Order;
-        _coarse = options.CoarseCorrection == CoarseCorrection.On ? new CoarseSolver(_plan) : null;
+        var corrects = options.CoarseCorrection == CoarseCorrection.On;
+        _coarse = corrects && !_plan.Problem.TakesLargest ? new CoarseSolver(_plan) : null;
+        _balance = corrects && _plan.Problem.TakesLargest && !limit.Exists ? new CoarseBalance(_plan) : null;
+        _limited = _coarse is not null && limit.Exists ? new LimitedShifts(state, _coarse, limit) : null;
+
+        // Largest magnitudes: two channels that hold each other's would exchange their places for ever if both moved all the way.
+        state.Rule = new UpdateRule(limit.Log, _plan.Problem.TakesLargest && _order == SweepOrder.Jacobi ? 0.5 : 1);
         _shifts = new double[_plan.Groups.Count];
     }
 
@@ -91,6 +99,7 @@ internal sealed class Sweeper
         }
 
         _forward = _order != SweepOrder.ForwardBackward || !_forward;
+        _balance?.Learn(residual);
         logObjective = Correct(edges);
         return residual;
     }
@@ -104,20 +113,29 @@ internal sealed class Sweeper
     private double Correct(List<CoarseEdge> edges)
     {
         _state.ReadNorms(edges);
-        if (_coarse is null)
+        if (_coarse is null && _balance is null)
         {
-            return SolveRun.LogSum(edges);
+            return SolveRun.LogObjective(_plan, edges);
         }
 
-        _coarse.Minimize(edges, _shifts);
+        if (_limited is not null)
+        {
+            _limited.Minimize(edges, _shifts);
+        }
+        else
+        {
+            _coarse?.Minimize(edges, _shifts);
+            _balance?.Balance(edges, _shifts);
+        }
+
         _state.Shift(_shifts);
-        var norm = _plan.Problem.Norm;
+        var norm = _plan.Problem.FactorExponent;
         foreach (ref var edge in CollectionsMarshal.AsSpan(edges))
         {
             var difference = (edge.OutputGroup < 0 ? 0 : _shifts[edge.OutputGroup]) - (edge.InputGroup < 0 ? 0 : _shifts[edge.InputGroup]);
             edge = edge with { LogNorm = edge.LogNorm + norm * difference };
         }
 
-        return SolveRun.LogSum(edges);
+        return SolveRun.LogObjective(_plan, edges);
     }
 }

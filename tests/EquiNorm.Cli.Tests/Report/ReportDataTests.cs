@@ -33,7 +33,7 @@ internal sealed class ReportDataTests
     public void Without_a_certificate_the_curve_claims_none()
     {
         var result = Result(gap: null, (1, 5.0), (2, 4.0), (3, 4.0));
-        var curve = Convergence.Of(result, null, RescalingOptions.Default);
+        var curve = Convergence.Of(result, null, RescalingOptions.Default, 2);
         Assert.That(curve.IsCertified, Is.False);
         Assert.That(curve.Points.Select(p => p.Excess), Is.EqualTo([1.5, 0.25, double.NaN, double.NaN]));
     }
@@ -42,7 +42,7 @@ internal sealed class ReportDataTests
     public void Rounding_to_powers_of_two_is_a_point_of_its_own()
     {
         var result = Result(gap: 0.25, (1, 5.0), (2, 4.0)) with { Objective = 5, Sweeps = 2.5 };
-        var curve = Convergence.Of(result, null, new RescalingOptions { Factors = FactorSet.PowersOfTwo });
+        var curve = Convergence.Of(result, null, new RescalingOptions { Factors = FactorSet.PowersOfTwo }, 2);
         Assert.That(curve.EndsWithRounding, Is.True);
         Assert.That(curve.Points.Select(p => (p.Sweeps, p.Excess)), Is.EqualTo([(0, 1.5), (1, 0.25), (2, 1e-16), (2.5, 0.25)]));
     }
@@ -51,7 +51,7 @@ internal sealed class ReportDataTests
     public void Long_histories_keep_their_ends()
     {
         var result = Result(gap: 1e-9, [.. Enumerable.Range(1, 5000).Select(n => ((double)n, 4 + 6.0 / n))]);
-        var curve = Convergence.Of(result, 1, RescalingOptions.Default);
+        var curve = Convergence.Of(result, 1, RescalingOptions.Default, 2);
         Assert.Multiple(() =>
         {
             Assert.That(curve.Points, Has.Count.EqualTo(400));

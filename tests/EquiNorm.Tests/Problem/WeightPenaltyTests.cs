@@ -54,9 +54,31 @@ public sealed class WeightPenaltyTests
         Assert.That(
             () => WeightPenalty.ByName(new Dictionary<string, double> { ["grouped"] = value }),
             Throws.InstanceOf<ArgumentOutOfRangeException>().With.Message.Contains("grouped"));
-        Assert.That(() => new RescalingProblem(Network()) { Norm = value }, Throws.InstanceOf<ArgumentOutOfRangeException>());
         Assert.That(() => new RescalingOptions { Tolerance = value }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+        Assert.That(() => new RescalingOptions { MaxGain = value }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+        if (!double.IsPositiveInfinity(value))
+        {
+            Assert.That(() => new RescalingProblem(Network()) { Norm = value }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+        }
     }
+
+    [TestCase(1)]
+    [TestCase(0.5)]
+    public void A_largest_gain_that_leaves_no_room_is_refused(double value) =>
+        Assert.That(() => new RescalingOptions { MaxGain = value }, Throws.InstanceOf<ArgumentOutOfRangeException>());
+
+    [Test]
+    public void Tolerance_has_a_default_for_largest_magnitudes() => Assert.Multiple(() =>
+    {
+        Assert.That(RescalingOptions.Default.ToleranceFor(2), Is.EqualTo(1e-8));
+        Assert.That(RescalingOptions.Default.ToleranceFor(double.PositiveInfinity), Is.EqualTo(1e-4));
+        Assert.That(new RescalingOptions { Tolerance = 1e-3 }.ToleranceFor(double.PositiveInfinity), Is.EqualTo(1e-3));
+    });
+
+    [Test]
+    public void A_penalty_by_depth_of_largest_magnitudes_has_no_exponent() =>
+        Assert.That(
+            WeightPenalty.Depth(1.7).LogPenalties(Network(), double.PositiveInfinity), Is.EqualTo(WeightPenalty.Depth(1.7).LogPenalties(Network(), 1)));
 
     [Test]
     public void Fewer_than_one_sweep_is_refused() =>

@@ -55,13 +55,13 @@ internal static class ReportPage
 
     private static void Solve(HtmlWriter html, ReportData data)
     {
-        string norm = $"{(double.IsInfinity(data.Result.Norm) ? "∞" : Figures.Text(data.Result.Norm))}-norm";
+        string norm = $"{(data.Result.Norm is { } p ? Figures.Text(p) : "∞")}-norm";
         if (data.Convergence.Points.Count > 1)
         {
             Section(html, "convergence", "Convergence", Certificate(data), () => ConvergenceChart.Write(html, data.Convergence));
         }
 
-        Section(html, "norms", "Layers before and after", $"The {norm} of each layer, in network order, on a logarithmic axis. Together they became smaller; a single one may grow.",
+        Section(html, "norms", "Layers before and after", $"The {norm} of each layer, in network order, on a logarithmic axis. {(data.Result.Norm is null ? "They move towards each other where channels do." : "Together they became smaller; a single one may grow.")}",
             () => LayerChart.Write(html, data.Layers, norm));
         if (data.Channels.Groups.Count > 0)
         {

@@ -6,7 +6,7 @@ namespace EquiNorm.Backends.Cpu;
 
 /// <summary>
 /// The norm of every block (output segment x input segment) of every weight, from sums that are already there:
-/// N = sum_o x_o R[o], or N = sum_i C[i] / x_i.
+/// N = sum_o x_o R[o], or N = sum_i C[i] / x_i; at p = infinity the largest of these products.
 /// </summary>
 internal sealed unsafe class BlockNorms
 {
@@ -47,7 +47,7 @@ internal sealed unsafe class BlockNorms
         if (norm > 0 || double.IsNaN(norm))
         {
             var log = Math.Log(norm) + block.Weight.LogScale + _factors.Reference(output.Group) - _factors.Reference(input.Group);
-            edges.Add(new CoarseEdge(Mover(output.Group), Mover(input.Group), log));
+            edges.Add(new CoarseEdge(Mover(output.Group), Mover(input.Group), log, block.Weight.Planned.Index));
         }
     }
 
@@ -58,7 +58,7 @@ internal sealed unsafe class BlockNorms
         {
             if (weight.SelfEnergy > 0)
             {
-                edges.Add(new CoarseEdge(-1, -1, Math.Log(weight.SelfEnergy) + weight.LogScale));
+                edges.Add(new CoarseEdge(-1, -1, Math.Log(weight.SelfEnergy) + weight.LogScale, weight.Planned.Index));
             }
 
             AddFixed(weight, Axis.Output, edges);
@@ -82,8 +82,8 @@ internal sealed unsafe class BlockNorms
                 var sign = axis == Axis.Output ? 1 : -1;
                 var log = Math.Log(norm) + weight.LogScale + sign * _factors.Reference(segment.Group);
                 edges.Add(axis == Axis.Output
-                    ? new CoarseEdge(Mover(segment.Group), -1, log)
-                    : new CoarseEdge(-1, Mover(segment.Group), log));
+                    ? new CoarseEdge(Mover(segment.Group), -1, log, weight.Planned.Index)
+                    : new CoarseEdge(-1, Mover(segment.Group), log, weight.Planned.Index));
             }
         }
     }
@@ -104,14 +104,15 @@ internal sealed unsafe class BlockNorms
                 var channel = segment.Channels[i];
                 if (channel >= 0 && !_plan.Groups[segment.Group].Group.IsPinned && !_factors.IsLive(channel))
                 {
-                    norm += weight.Fixed(Axis.Output)[segment.Start + i];
+                    var energy = weight.Fixed(Axis.Output)[segment.Start + i];
+                    norm = _plan.Problem.TakesLargest ? Math.Max(norm, energy) : norm + energy;
                 }
             }
         }
 
         if (norm > 0)
         {
-            edges.Add(new CoarseEdge(-1, -1, Math.Log(norm) + weight.LogScale));
+            edges.Add(new CoarseEdge(-1, -1, Math.Log(norm) + weight.LogScale, weight.Planned.Index));
         }
     }
 
@@ -123,6 +124,16 @@ internal sealed unsafe class BlockNorms
         var factors = _factors.Of(axis);
         sums += segment.Start;
         double total = 0;
+        if (_plan.Problem.TakesLargest)
+        {
+            for (var i = 0; i < segment.Count; i++)
+            {
+                total = segment.Channels[i] >= 0 ? Math.Max(total, factors[segment.Channels[i]] * sums[i]) : total;
+            }
+
+            return total;
+        }
+
         if (segment.FirstChannel < 0)
         {
             for (var i = 0; i < segment.Count; i++)

@@ -6,7 +6,7 @@ using EquiNorm.Problem;
 namespace EquiNorm.Backends.Cpu;
 
 /// <summary>
-/// The factors of all channels: p u_c = reference_g + v_c, x_c = exp(v_c), with v centred in its group whenever the group is updated, so
+/// The factors of all channels (p is 1 at p = infinity): p u_c = reference_g + v_c, x_c = exp(v_c), with v centred in its group whenever the group is updated, so
 /// that x and 1/x stay in range however large u grows. Frozen channels of free groups have x = 1/x = 0 here: their u is 0, and their
 /// share of every sum is kept apart.
 /// </summary>
@@ -63,7 +63,7 @@ internal sealed unsafe class ChannelFactors
         {
             if (!_plan.Groups[g].Group.IsPinned)
             {
-                _references[g] += _plan.Problem.Norm * shifts[g];
+                _references[g] += _plan.Problem.FactorExponent * shifts[g];
             }
         }
     }
@@ -109,7 +109,7 @@ internal sealed unsafe class ChannelFactors
     public void Read(Span<double> logFactors)
     {
         logFactors.Clear();
-        var norm = _plan.Problem.Norm;
+        var norm = _plan.Problem.FactorExponent;
         for (var g = 0; g < _plan.Groups.Count; g++)
         {
             var group = _plan.Groups[g].Group;
@@ -127,7 +127,7 @@ internal sealed unsafe class ChannelFactors
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Write(ReadOnlySpan<double> logFactors)
     {
-        var norm = _plan.Problem.Norm;
+        var norm = _plan.Problem.FactorExponent;
         for (var g = 0; g < _plan.Groups.Count; g++)
         {
             var group = _plan.Groups[g].Group;

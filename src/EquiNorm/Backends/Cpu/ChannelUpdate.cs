@@ -16,16 +16,12 @@ namespace EquiNorm.Backends.Cpu;
 /// </remarks>
 internal sealed unsafe class ChannelUpdate
 {
-    // exp(-500) of the largest term is far below the last bit of a sum, yet far from underflow.
-    private const double LargestSpread = 500;
-
     private readonly RescalingPlan _plan;
     private readonly CpuWeight[] _weights;
     private readonly ChannelFactors _factors;
-    private readonly List<Term> _terms = [];
+    private readonly SideSums _sides;
     private readonly double[] _incoming;
     private readonly double[] _outgoing;
-    private readonly double[] _largest;
 
     public ChannelUpdate(RescalingPlan plan, CpuWeight[] weights, ChannelFactors factors)
     {
@@ -35,7 +31,7 @@ internal sealed unsafe class ChannelUpdate
         var widest = plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
         _incoming = new double[widest];
         _outgoing = new double[widest];
-        _largest = new double[widest];
+        _sides = new SideSums(plan, weights, factors);
     }
 
     /// <summary>Whether factors change or are only looked at.</summary>
@@ -48,13 +44,17 @@ internal sealed unsafe class ChannelUpdate
         Measure,
     }
 
+    /// <summary>How far channels go.</summary>
+    public UpdateRule Rule { get; set; } = UpdateRule.Free;
+
     /// <summary>Updates (or measures) all units from the sums as they are; returns the largest |log(a/b)| / p met.</summary>
     public double Run(ReadOnlySpan<UpdateUnit> units, Mode mode)
     {
         double largest = 0;
         foreach (var unit in units)
         {
-            largest = Math.Max(largest, unit.IsPair ? Pair(unit, mode) : Single(unit.Group, mode));
+            var rule = Rule.For(_plan, unit);
+            largest = Math.Max(largest, unit.IsPair ? Pair(unit, rule, mode) : Single(unit.Group, rule, mode));
         }
 
         // Only now: the units' sums are all of one moment (Jacobi), whatever their order.
@@ -70,22 +70,23 @@ internal sealed unsafe class ChannelUpdate
             }
         }
 
-        return largest / _plan.Problem.Norm;
+        return largest / _plan.Problem.FactorExponent;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private double Single(int group, Mode mode)
+    private double Single(int group, UpdateRule rule, Mode mode)
     {
         var count = _plan.Groups[group].Group.Count;
         var logs = _factors.Logs + _plan.Groups[group].Group.FirstChannel;
         var live = _factors.Live(group);
         var incoming = _incoming.AsSpan(0, count);
         var outgoing = _outgoing.AsSpan(0, count);
-        var a = AddUp(group, Axis.Output, incoming);
-        var b = AddUp(group, Axis.Input, outgoing);
+        var a = _sides.AddUp(group, Axis.Output, incoming);
+        var b = _sides.AddUp(group, Axis.Input, outgoing);
         var reference = _factors.Reference(group);
         double largest = 0;
-        var c = a.IsLinear && b.IsLinear && !live.Contains(false)
+        var limit = rule.LogLimit * _plan.Problem.FactorExponent;
+        var c = rule.IsFree && a.IsLinear && b.IsLinear && !live.Contains(false)
             ? Vectors(incoming, outgoing, b.Offset - a.Offset - 2 * reference, logs, mode, ref largest)
             : 0;
         for (; c < count; c++)
@@ -104,10 +105,18 @@ internal sealed unsafe class ChannelUpdate
                 continue; // a side whose energies all vanish in float64 says nothing
             }
 
-            largest = Math.Max(largest, Math.Abs(difference));
+            if (rule.IsFree)
+            {
+                largest = Math.Max(largest, Math.Abs(difference));
+                logs[c] += mode == Mode.Update ? difference / 2 : 0;
+                continue;
+            }
+
+            var old = reference + logs[c];
+            largest = Math.Max(largest, Math.Abs(Math.Clamp(old + difference / 2, -limit, limit) - old) * 2);
             if (mode == Mode.Update)
             {
-                logs[c] += difference / 2;
+                logs[c] = Math.Clamp(old + rule.Damping * difference / 2, -limit, limit) - reference;
             }
         }
 
@@ -148,7 +157,7 @@ internal sealed unsafe class ChannelUpdate
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private double Pair(UpdateUnit unit, Mode mode)
+    private double Pair(UpdateUnit unit, UpdateRule rule, Mode mode)
     {
         var front = _plan.Groups[unit.Group].Group;
         var behind = _plan.Groups[unit.Behind].Group;
@@ -161,9 +170,10 @@ internal sealed unsafe class ChannelUpdate
         var scale = _weights[unit.Depthwise].LogScale;
         var incoming = _incoming.AsSpan(0, front.Count);
         var outgoing = _outgoing.AsSpan(0, front.Count);
-        var into = AddUp(unit.Group, Axis.Output, incoming);
-        var from = AddUp(unit.Behind, Axis.Input, outgoing);
+        var into = _sides.AddUp(unit.Group, Axis.Output, incoming);
+        var from = _sides.AddUp(unit.Behind, Axis.Input, outgoing);
         double largest = 0;
+        var limit = rule.LogLimit * _plan.Problem.FactorExponent;
         for (var c = 0; c < front.Count; c++)
         {
             var e = Math.Log(energies[c]) + scale;
@@ -172,12 +182,14 @@ internal sealed unsafe class ChannelUpdate
             var b = behindLive[c] ? behindReference + behindLogs[c] : 0;
             if (frontLive[c] && double.IsFinite(r + e))
             {
-                largest = Math.Max(largest, Math.Abs(r + a - (e + b - a)));
+                largest = Math.Max(largest, rule.IsFree
+                    ? Math.Abs(r + a - (e + b - a)) : Math.Abs(PairUpdate.Front(b, r, e, limit) - a) * 2);
             }
 
             if (behindLive[c] && double.IsFinite(g + e))
             {
-                largest = Math.Max(largest, Math.Abs(e + b - a - (g - b)));
+                largest = Math.Max(largest, rule.IsFree
+                    ? Math.Abs(e + b - a - (g - b)) : Math.Abs(PairUpdate.Behind(a, e, g, limit) - b) * 2);
             }
 
             if (mode == Mode.Measure)
@@ -188,11 +200,16 @@ internal sealed unsafe class ChannelUpdate
             // With one side frozen the other has the ordinary closed form.
             var (newA, newB) = (frontLive[c], behindLive[c]) switch
             {
-                (true, true) => ((e + g - 2 * r) / 3, (2 * g - r - e) / 3),
-                (true, false) => ((e + b - r) / 2, b),
-                (false, true) => (a, (g - e + a) / 2),
+                (true, true) => PairUpdate.Solve(r, e, g, limit),
+                (true, false) => (PairUpdate.Front(b, r, e, limit), b),
+                (false, true) => (a, PairUpdate.Behind(a, e, g, limit)),
                 _ => (a, b),
             };
+            if (rule.Damping < 1)
+            {
+                (newA, newB) = (a + rule.Damping * (newA - a), b + rule.Damping * (newB - b));
+            }
+
             if (frontLive[c] && double.IsFinite(newA))
             {
                 frontLogs[c] = newA - frontReference;
@@ -205,141 +222,5 @@ internal sealed unsafe class ChannelUpdate
         }
 
         return largest;
-    }
-
-    // Each channel's sum on one side, penalties and references included, its own factor not.
-    private Scale AddUp(int group, Axis axis, Span<double> sums)
-    {
-        var highest = CollectTerms(group, axis);
-        var first = _plan.Groups[group].Group.FirstChannel;
-        sums.Clear();
-        var lowest = double.PositiveInfinity;
-        foreach (var term in _terms)
-        {
-            lowest = Math.Min(lowest, term.LogScale);
-        }
-
-        if (_terms.Count == 0 || highest - lowest <= LargestSpread)
-        {
-            foreach (var term in _terms)
-            {
-                AddTerm(term, Math.Exp(term.LogScale - highest), first, sums);
-            }
-
-            return new Scale(IsLinear: true, highest);
-        }
-
-        LogSumsOfFarApartTerms(first, sums);
-        return new Scale(IsLinear: false, 0);
-    }
-
-    // Penalties that differ by more than float64 can hold: per channel, relative to the largest term.
-    private void LogSumsOfFarApartTerms(int first, Span<double> logs)
-    {
-        var largest = _largest.AsSpan(0, logs.Length);
-        largest.Fill(double.NegativeInfinity);
-        foreach (var term in _terms)
-        {
-            for (var i = 0; i < term.Segment.Count; i++)
-            {
-                if (term.Segment.Channels[i] >= 0)
-                {
-                    ref var slot = ref largest[term.Segment.Channels[i] - first];
-                    slot = Math.Max(slot, Math.Log(term.Sums[i]) + term.LogScale);
-                }
-            }
-        }
-
-        foreach (var term in _terms)
-        {
-            for (var i = 0; i < term.Segment.Count; i++)
-            {
-                if (term.Segment.Channels[i] >= 0 && term.Sums[i] > 0)
-                {
-                    var c = term.Segment.Channels[i] - first;
-                    logs[c] += Math.Exp(Math.Log(term.Sums[i]) + term.LogScale - largest[c]);
-                }
-            }
-        }
-
-        for (var c = 0; c < logs.Length; c++)
-        {
-            logs[c] = Math.Log(logs[c]) + largest[c];
-        }
-    }
-
-    private double CollectTerms(int group, Axis axis)
-    {
-        _terms.Clear();
-        var other = axis == Axis.Output ? Axis.Input : Axis.Output;
-        var sign = other == Axis.Output ? 1 : -1;
-        var highest = double.NegativeInfinity;
-        foreach (var incident in _plan.Groups[group].Incident(axis))
-        {
-            var weight = _weights[incident.Weight];
-            var segment = weight.Planned.Segments(axis)[incident.Segment];
-            var far = weight.Planned.Segments(other);
-            for (var s = 0; s < far.Length; s++)
-            {
-                var scale = weight.LogScale + sign * _factors.Reference(far[s].Group);
-                _terms.Add(new Term(segment, (nint)(weight.Sums(axis, s) + segment.Start), scale));
-                highest = Math.Max(highest, scale);
-            }
-
-            if (weight.Fixed(axis) is not null)
-            {
-                _terms.Add(new Term(segment, (nint)(weight.Fixed(axis) + segment.Start), weight.LogScale));
-                highest = Math.Max(highest, weight.LogScale);
-            }
-        }
-
-        return highest;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddTerm(in Term term, double scale, int first, Span<double> sums)
-    {
-        var segment = term.Segment;
-        if (segment.FirstChannel < 0)
-        {
-            for (var i = 0; i < segment.Count; i++)
-            {
-                if (segment.Channels[i] >= 0)
-                {
-                    sums[segment.Channels[i] - first] += scale * term.Sums[i];
-                }
-            }
-
-            return;
-        }
-
-        fixed (double* start = sums)
-        {
-            var target = start + (segment.FirstChannel - first);
-            var n = 0;
-            var scales = new Vector<double>(scale);
-            for (; n <= segment.Count - Vector<double>.Count; n += Vector<double>.Count)
-            {
-                (Vector.Load(target + n) + scales * Vector.Load(term.Sums + n)).Store(target + n);
-            }
-
-            for (; n < segment.Count; n++)
-            {
-                target[n] += scale * term.Sums[n];
-            }
-        }
-    }
-
-    /// <summary>What numbers mean: exp(offset) times themselves, or logarithms.</summary>
-    private readonly record struct Scale(bool IsLinear, double Offset)
-    {
-        public double Log(double number) => IsLinear ? Math.Log(number) + Offset : number;
-    }
-
-    /// <summary>One vector of sums that contributes to a group.</summary>
-    private readonly record struct Term(AxisSegment Segment, nint Address, double LogScale)
-    {
-        // Not public: a record would print it, and the native compiler does not take ToString of a pointer.
-        internal double* Sums => (double*)Address;
     }
 }

@@ -54,7 +54,7 @@ internal sealed unsafe class CpuState : RescalingState
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         _factors.Reset(logFactors);
-        EnergyLoader.Prepare(_weights, Plan.Problem.Norm, use, _arena, _pool);
+        EnergyLoader.Prepare(_weights, Plan.Problem, use, _arena, _pool);
         foreach (var weight in _weights)
         {
             weight.Forget();
@@ -120,6 +120,12 @@ internal sealed unsafe class CpuState : RescalingState
         }
 
         _queue.Run();
+    }
+
+    public override UpdateRule Rule
+    {
+        get => _update.Rule;
+        set => _update.Rule = value;
     }
 
     public override double Update(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Update);
@@ -236,7 +242,7 @@ internal sealed unsafe class CpuState : RescalingState
             _engine.Run();
             for (var i = 0; i < length; i++)
             {
-                total[i] += part[i];
+                total[i] = Plan.Problem.TakesLargest ? Math.Max(total[i], part[i]) : total[i] + part[i];
             }
         }
     }

@@ -75,6 +75,9 @@ internal static unsafe class EnergyKernels
                 case PowerKind.HalfInteger:
                     Rows<TLanes, TVector, TElement, HalfIntegerPower>(new(Law));
                     break;
+                case PowerKind.Largest:
+                    Rows<TLanes, TVector, TElement, LargestPower>(new(Law));
+                    break;
                 default:
                     Rows<TLanes, TVector, TElement, GeneralPower>(new(Law));
                     break;
@@ -119,8 +122,21 @@ internal static unsafe class EnergyKernels
                 if (OuterScale is not null || InnerScale is not null)
                 {
                     Scale<TLanes, TVector>(energies, Tile.Inner, OuterScale is null ? 1 : OuterScale[o], InnerScale);
+                    if (TPower.Kind == PowerKind.Largest)
+                    {
+                        KeepInfinite(energies, Tile.Inner);
+                    }
                 }
             }
+        }
+    }
+
+    // A scale of zero makes NaN of what is infinite, and comparisons lose a NaN.
+    private static void KeepInfinite(double* energies, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            energies[i] = double.IsNaN(energies[i]) ? double.PositiveInfinity : energies[i];
         }
     }
 

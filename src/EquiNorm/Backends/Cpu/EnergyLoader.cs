@@ -1,5 +1,6 @@
 using EquiNorm.Model;
 using EquiNorm.Plan;
+using EquiNorm.Problem;
 
 namespace EquiNorm.Backends.Cpu;
 
@@ -15,8 +16,9 @@ internal static unsafe class EnergyLoader
     // Prescale only where it is needed: magnitudes within 2^+-200 are safe up to p = 4.
     private const int SafeExponent = 200;
 
-    public static void Prepare(CpuWeight[] weights, double norm, EnergyUse use, Arena arena, WorkerPool pool)
+    public static void Prepare(CpuWeight[] weights, RescalingProblem problem, EnergyUse use, Arena arena, WorkerPool pool)
     {
+        var norm = problem.FactorExponent;
         foreach (var weight in weights)
         {
             // A diagonal is small, and self-edges can be left out of stored energies only.
@@ -37,7 +39,7 @@ internal static unsafe class EnergyLoader
                 prescale = inRange ? 0 : Math.Clamp(-exponent, -PowerLaw.PrescaleLimit, PowerLaw.PrescaleLimit);
             }
 
-            weight.Law = new PowerLaw(norm, prescale);
+            weight.Law = new PowerLaw(problem.Norm, prescale);
             weight.LogScale = weight.Planned.LogPenalty - norm * prescale * Math.Log(2);
             var scale = weight.Planned.Weight.OutputScale.Span;
             for (var o = 0; o < scale.Length; o++)
@@ -143,7 +145,7 @@ internal static unsafe class EnergyLoader
         {
             if (isSelfEdge)
             {
-                weight.SelfEnergy += *energy;
+                weight.SelfEnergy = weight.Law.TakesLargest ? Math.Max(weight.SelfEnergy, *energy) : weight.SelfEnergy + *energy;
                 *energy = 0;
             }
         }

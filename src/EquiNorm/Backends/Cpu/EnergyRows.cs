@@ -1,4 +1,5 @@
-// Energies of one row of a weight: destination[i] = sum_k |w[i, k]|^p, float64, i in [0, count), one loop per layout.
+// Energies of one row of a weight: destination[i] = sum_k |w[i, k]|^p, float64, i in [0, count), one loop per layout. At p = infinity the
+// largest magnitude takes the place of the sum.
 // Sums over k run in a fixed order that depends on the vector width only.
 
 using System.Runtime.CompilerServices;
@@ -70,12 +71,12 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
                     }
                 }
 
-                TLanes.StoreFloat64((byte*)(destination + i), TLanes.SumEach(partial));
+                TLanes.StoreFloat64((byte*)(destination + i), TPower.TotalEach<TLanes, TVector>(partial));
             }
 
             for (; i < count; i++)
             {
-                destination[i] = TLanes.Sum(LongRun(source + (i * channelBytes), kernel, tailMask, power));
+                destination[i] = TPower.Total<TLanes, TVector>(LongRun(source + (i * channelBytes), kernel, tailMask, power));
             }
 
             return;
@@ -91,7 +92,7 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
                 partial[c] = power.Energy<TLanes, TVector>(TLanes.And(element, tailMask));
             }
 
-            TLanes.StoreFloat64((byte*)(destination + i), TLanes.SumEach(partial));
+            TLanes.StoreFloat64((byte*)(destination + i), TPower.TotalEach<TLanes, TVector>(partial));
         }
 
         Strided(source + (i * channelBytes), count - i, kernel, kernel, 1, destination + i, power);

@@ -21,9 +21,12 @@ internal enum PowerKind
 
     /// <summary>Any p: exp(p log|w|), exponent and significand apart.</summary>
     General,
+
+    /// <summary>p = infinity: the magnitude, and the largest instead of the sum.</summary>
+    Largest,
 }
 
-/// <summary>The exponent p and the prescale e of the energies |w * 2^e|^p.</summary>
+/// <summary>The exponent p and the prescale e of the energies |w * 2^e|^p; of |w * 2^e| at p = infinity.</summary>
 internal readonly record struct PowerLaw
 {
     /// <summary>2^e has to be a normal float64.</summary>
@@ -34,9 +37,9 @@ internal readonly record struct PowerLaw
 
     public PowerLaw(double exponent, int prescale = 0)
     {
-        if (!(exponent > 0) || !double.IsFinite(exponent))
+        if (!(exponent > 0))
         {
-            throw new ArgumentOutOfRangeException(nameof(exponent), exponent, "The exponent p must be positive and finite.");
+            throw new ArgumentOutOfRangeException(nameof(exponent), exponent, "The exponent p must be positive.");
         }
 
         if (Math.Abs(prescale) > PrescaleLimit)
@@ -52,12 +55,16 @@ internal readonly record struct PowerLaw
     /// <summary>p.</summary>
     public double Exponent { get; }
 
+    /// <summary>Whether energies are combined by taking the largest.</summary>
+    public bool TakesLargest => double.IsPositiveInfinity(Exponent);
+
     /// <summary>e.</summary>
     public int Prescale { get; }
 
     /// <summary>The formula for elements of a type. 16- and 32-bit elements squared stay above 2^-298: no clamp needed.</summary>
     public PowerKind KindFor(ElementType type) => (Exponent, Prescale, type) switch
     {
+        (double.PositiveInfinity, _, _) => PowerKind.Largest,
         (1, 0, not ElementType.Float64) => PowerKind.Absolute,
         (2, 0, not ElementType.Float64) => PowerKind.Square,
         ( <= LargestTwiceP / 2, _, _) when Exponent * 2 == Math.Floor(Exponent * 2) => PowerKind.HalfInteger,

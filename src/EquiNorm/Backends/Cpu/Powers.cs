@@ -12,10 +12,20 @@ internal interface IPower
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged;
 
-    /// <summary>sum + energy.</summary>
+    /// <summary>sum + energy; the larger one at p = infinity.</summary>
     TVector AddEnergy<TLanes, TVector>(TVector sum, TVector element)
         where TLanes : struct, ILanes<TVector>
         where TVector : unmanaged;
+
+    /// <summary>The lanes' energies together.</summary>
+    static virtual double Total<TLanes, TVector>(TVector energies)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged => TLanes.Sum(energies);
+
+    /// <summary>Lane r of the result is the total of rows[r], r in [0, Count).</summary>
+    static unsafe virtual TVector TotalEach<TLanes, TVector>(TVector* rows)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged => TLanes.SumEach(rows);
 }
 
 internal readonly struct AbsolutePower : IPower
@@ -150,6 +160,54 @@ internal readonly struct GeneralPower(PowerLaw law) : IPower
         TVector low = TLanes.ShiftLeft52(TLanes.Add(half, offset));
         TVector high = TLanes.ShiftLeft52(TLanes.Add(TLanes.Subtract(k, half), offset));
         return TLanes.Multiply(TLanes.Multiply(value, low), high);
+    }
+}
+
+/// <summary>
+/// p = infinity: |w 2^e|, combined by taking the largest. Comparisons lose a NaN, so what is not finite becomes infinite, which no
+/// comparison loses.
+/// </summary>
+internal readonly struct LargestPower(PowerLaw law) : IPower
+{
+    private readonly double _scale = Math.ScaleB(1, law.Prescale);
+
+    public static PowerKind Kind => PowerKind.Largest;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public TVector Energy<TLanes, TVector>(TVector element)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        TVector infinity = TLanes.Create(double.PositiveInfinity);
+        TVector magnitude = TLanes.Abs(element);
+        TVector energy = Clamp.KeepAlive<TLanes, TVector>(TLanes.Multiply(magnitude, TLanes.Create(_scale)), element);
+        return TLanes.Select(TLanes.LessThan(magnitude, infinity), energy, infinity);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public TVector AddEnergy<TLanes, TVector>(TVector sum, TVector element)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged => TLanes.Max(sum, Energy<TLanes, TVector>(element));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static double Total<TLanes, TVector>(TVector energies)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged => TLanes.MaxLane(energies);
+
+    [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static unsafe TVector TotalEach<TLanes, TVector>(TVector* rows)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : unmanaged
+    {
+        // In place: the rows are scratch of the caller's, and lane r is written behind the last use of row r.
+        var totals = (double*)rows;
+        for (var r = 0; r < TLanes.Count; r++)
+        {
+            totals[r] = TLanes.MaxLane(rows[r]);
+        }
+
+        return TLanes.LoadFloat64((byte*)totals);
     }
 }
 

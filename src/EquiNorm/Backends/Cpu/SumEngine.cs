@@ -192,7 +192,7 @@ internal sealed unsafe class SumEngine
         var blocks = work.Weight.Blocks;
         var outer = tile.Block * blocks.Outer + tile.Outer;
         var inner = tile.Block * blocks.Inner + tile.Inner;
-        var sums = new TileSums { IsUnit = work.IsUnit };
+        var sums = new TileSums { IsUnit = work.IsUnit, TakesLargest = work.Weight.Law.TakesLargest };
         var (rows, rows2) = work.RowVectors;
         if (rows.Sums != 0)
         {
@@ -224,7 +224,7 @@ internal sealed unsafe class SumEngine
         return sums;
     }
 
-    // Adds up partial sums, band by band and stripe by stripe.
+    // Combines partial sums, band by band and stripe by stripe.
     private void Reduce()
     {
         const int chunk = 4096;
@@ -270,42 +270,16 @@ internal sealed unsafe class SumEngine
         var (columns, columns2) = work.ColumnVectors;
         if (work.Grid.Stripes > 1)
         {
-            AddUp(rows, weight.StripeSums, work.Grid.Stripes, weight.Blocks.OuterLength, weight.Blocks.OuterLength, first, count);
-            AddUp(rows2, weight.StripeSums2, work.Grid.Stripes, weight.Blocks.OuterLength, weight.Blocks.OuterLength, first, count);
+            var parts = new PartialSums(work.Grid.Stripes, weight.Blocks.OuterLength, weight.Blocks.OuterLength, weight.Law.TakesLargest);
+            parts.Combine(rows, weight.StripeSums, first, count);
+            parts.Combine(rows2, weight.StripeSums2, first, count);
         }
 
         if (work.Grid.Bands > 1)
         {
-            AddUp(columns, weight.BandSums, work.Grid.Bands, weight.BandLength, weight.Blocks.InnerLength, first, count);
-            AddUp(columns2, weight.BandSums2, work.Grid.Bands, weight.BandLength, weight.Blocks.InnerLength, first, count);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AddUp(SumVectors vectors, double* partials, int parts, long stride, int length, int first, int count)
-    {
-        if (vectors.Sums == 0 || first >= length)
-        {
-            return;
-        }
-
-        count = Math.Min(count, length - first);
-        var total = new Span<double>(vectors.SumsAt + first, count);
-        new ReadOnlySpan<double>(partials + first, count).CopyTo(total);
-        for (var part = 1; part < parts; part++)
-        {
-            var partial = partials + part * stride + first;
-            var i = 0;
-            for (; i <= count - System.Numerics.Vector<double>.Count; i += System.Numerics.Vector<double>.Count)
-            {
-                var sum = System.Numerics.Vector.Load(vectors.SumsAt + first + i) + System.Numerics.Vector.Load(partial + i);
-                System.Numerics.Vector.Store(sum, vectors.SumsAt + first + i);
-            }
-
-            for (; i < count; i++)
-            {
-                total[i] += partial[i];
-            }
+            var parts = new PartialSums(work.Grid.Bands, weight.BandLength, weight.Blocks.InnerLength, weight.Law.TakesLargest);
+            parts.Combine(columns, weight.BandSums, first, count);
+            parts.Combine(columns2, weight.BandSums2, first, count);
         }
     }
 

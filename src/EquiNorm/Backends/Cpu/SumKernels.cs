@@ -1,6 +1,6 @@
 // Row and column sums over a tile of energies, from stored energies or straight from the weight:
 //   outerSums[r] = sum_j E[r, j] innerFactor[j]   (overwritten)      innerSums[j] += sum_r E[r, j] outerFactor[r]
-// Accumulate reads only; Materialise also stores the energies, in the same read of the weight. For a fixed shape, source
+// At p = infinity the largest product takes the place of each sum. Accumulate reads only; Materialise also stores the energies, in the same read of the weight. For a fixed shape, source
 // and vector width the order of all additions is fixed: the same bits on every run. NaN and infinity reach the sums.
 
 using System.Runtime.CompilerServices;
@@ -24,8 +24,7 @@ internal static unsafe class SumKernels
     public static void Accumulate(in EnergyTile tile, in TileSums sums, VectorWidth width)
     {
         ClearOuter(sums, tile.Outer);
-        var kernel = new StoredKernel { Tile = tile, Sums = sums };
-        KernelDispatch.Run(ref kernel, width);
+        Run(tile, sums, width);
     }
 
     /// <summary>Sums over the energies of a weight that are not kept; scales as in <see cref="EnergyKernels.Compute"/>.</summary>
@@ -80,14 +79,22 @@ internal static unsafe class SumKernels
                     tile.Slice(r, count, j, columns), law,
                     outerScale is null ? null : outerScale + r, innerScale is null ? null : innerScale + j,
                     block, stride, width);
-                var kernel = new StoredKernel
-                {
-                    Tile = new((nint)block, count, columns, stride),
-                    Sums = sums.Offset(r, j),
-                };
-                KernelDispatch.Run(ref kernel, width);
+                Run(new((nint)block, count, columns, stride), sums.Offset(r, j), width);
             }
         }
+    }
+
+    private static void Run(in EnergyTile tile, in TileSums sums, VectorWidth width)
+    {
+        if (sums.TakesLargest)
+        {
+            var largest = new LargestKernel { Tile = tile, Sums = sums };
+            KernelDispatch.Run(ref largest, width);
+            return;
+        }
+
+        var kernel = new StoredKernel { Tile = tile, Sums = sums };
+        KernelDispatch.Run(ref kernel, width);
     }
 
     private static bool IsRegisterOnly(in MatrixView tile, in PowerLaw law, in TileSums sums, out PowerKind kind)

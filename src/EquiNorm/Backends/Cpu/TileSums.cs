@@ -28,6 +28,9 @@ internal unsafe struct TileSums
 
     public double* InnerSums2;
 
+    /// <summary>Whether every sum is the largest of its terms instead.</summary>
+    public bool TakesLargest;
+
     /// <summary>Whether the first pair's factors are all 1, and there is no second pair.</summary>
     public bool IsUnit;
 
@@ -47,6 +50,7 @@ internal unsafe struct TileSums
         InnerSums = Move(InnerSums, columns),
         OuterFactor2 = Move(OuterFactor2, rows),
         InnerSums2 = Move(InnerSums2, columns),
+        TakesLargest = TakesLargest,
     };
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -7,7 +7,7 @@ namespace EquiNorm.Tests.Backends.Cpu;
 
 public sealed unsafe class EnergyKernelsTests
 {
-    private static readonly double[] Exponents = [2, 1, 0.5, 1.5, 3, 8, 0.7, 2.5];
+    private static readonly double[] Exponents = [2, 1, 0.5, 1.5, 3, 8, 0.7, 2.5, double.PositiveInfinity];
 
     [Test]
     public void Energies_match_scalar_loops(

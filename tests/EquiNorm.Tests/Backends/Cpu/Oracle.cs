@@ -92,7 +92,8 @@ internal static unsafe class Oracle
                 for (int k = 0; k < view.Kernel; k++)
                 {
                     double w = Math.ScaleB(Math.Abs(Read(view.At(o, i, k), view.Type)), prescale);
-                    energies[o, i] += p == 1 ? w : p == 2 ? w * w : Math.Pow(w, p);
+                    energies[o, i] = double.IsPositiveInfinity(p) ? Math.Max(energies[o, i], w)
+                        : energies[o, i] + (p == 1 ? w : p == 2 ? w * w : Math.Pow(w, p));
                 }
             }
         }

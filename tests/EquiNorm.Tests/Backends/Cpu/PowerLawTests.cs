@@ -69,7 +69,7 @@ public sealed unsafe class PowerLawTests
     [Test]
     public void Arguments_are_checked()
     {
-        foreach (double p in new[] { 0, -1, double.NaN, double.PositiveInfinity })
+        foreach (double p in new[] { 0, -1, double.NaN })
         {
             Assert.Throws<ArgumentOutOfRangeException>(() => _ = new PowerLaw(p));
         }

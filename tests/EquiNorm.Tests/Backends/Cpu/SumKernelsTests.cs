@@ -26,7 +26,7 @@ public sealed unsafe class SumKernelsTests
                 for (int pairs = 1; pairs < 9; pairs++)
                 {
                     int kernel = turn % 3 == 0 ? 9 : 1;
-                    double p = turn % 2 == 0 ? 2 : 1;
+                    double p = (turn % 5) switch { 0 or 2 => 2, 1 or 3 => 1, _ => double.PositiveInfinity };
                     turn++;
                     Check(width, source, ElementType.Float32, TestLayout.RowMajorWithGaps, outer, inner, kernel, p, pairs);
                 }
@@ -41,7 +41,7 @@ public sealed unsafe class SumKernelsTests
     {
         foreach (int width in KernelCases.Widths)
         {
-            foreach (double p in new[] { 1, 1.3, 2 })
+            foreach (double p in new[] { 1, 1.3, 2, double.PositiveInfinity })
             {
                 Check(width, source, type, layout, 5, 33, 1, p, 4);
                 Check(width, source, type, layout, 6, 19, 9, p, 8);
@@ -55,12 +55,12 @@ public sealed unsafe class SumKernelsTests
     {
         Check(width, source, ElementType.Float32, TestLayout.RowMajor, 6, 4103, 1, 2, 4);
         Check(width, source, ElementType.Float32, TestLayout.RowMajor, 6, 2048, 2, 2, 8);
+        Check(width, source, ElementType.Float32, TestLayout.RowMajor, 6, 4103, 1, double.PositiveInfinity, 8);
     }
 
-    [TestCase(double.NaN)]
-    [TestCase(double.PositiveInfinity)]
-    [TestCase(double.NegativeInfinity)]
-    public void Non_finite_weights_reach_both_sums(double bad)
+    [Test]
+    public void Non_finite_weights_reach_both_sums(
+        [Values(double.NaN, double.PositiveInfinity, double.NegativeInfinity)] double bad, [Values(2, double.PositiveInfinity)] double p)
     {
         foreach (int width in KernelCases.Widths)
         {
@@ -72,8 +72,8 @@ public sealed unsafe class SumKernelsTests
                 double[] rows = new double[5], columns = new double[19], ones = KernelCases.Factors(19, 1);
                 fixed (double* r = rows, c = columns, f = ones)
                 {
-                    var sums = new TileSums { InnerFactor = f, OuterSums = r, OuterFactor = f, InnerSums = c };
-                    SumKernels.Accumulate(view, new(2), null, null, sums, (VectorWidth)width);
+                    var sums = new TileSums { InnerFactor = f, OuterSums = r, OuterFactor = f, InnerSums = c, TakesLargest = double.IsPositiveInfinity(p) };
+                    SumKernels.Accumulate(view, new(p), null, null, sums, (VectorWidth)width);
                 }
 
                 Assert.That(rows.Select(double.IsFinite), Is.EqualTo(Enumerable.Range(0, 5).Select(o => o != at / 19)));
@@ -97,14 +97,14 @@ public sealed unsafe class SumKernelsTests
         {
             for (int o = 0; o < outer; o++)
             {
-                double expected = n < dots ? Enumerable.Range(0, inner).Sum(i => energies[o, i] * y[n][i]) : -1;
+                double expected = n < dots ? Total(p, Enumerable.Range(0, inner).Select(i => energies[o, i] * y[n][i])) : -1;
                 KernelCases.AssertClose(rows[n][o], expected, 1e-13, $"{what} row {o} of pair {n}");
             }
 
             for (int i = 0; i < inner; i++)
             {
-                // Column sums are added to what is there: 1.
-                double expected = n < axpys ? 1 + Enumerable.Range(0, outer).Sum(o => energies[o, i] * x[n][o]) : 1;
+                // Column sums are added to (or compared with) what is there.
+                double expected = n < axpys ? Total(p, Enumerable.Range(0, outer).Select(o => energies[o, i] * x[n][o]).Append(There)) : There;
                 KernelCases.AssertClose(columns[n][i], expected, 1e-13, $"{what} column {i} of pair {n}");
             }
 
@@ -112,12 +112,17 @@ public sealed unsafe class SumKernelsTests
         }
     }
 
+    private const double There = 0.2;
+
+    private static double Total(double p, IEnumerable<double> terms) =>
+        double.IsPositiveInfinity(p) ? terms.DefaultIfEmpty(0).Max() : terms.Sum();
+
     private static (double[][] Rows, double[][] Columns) Compute(
         int width, Source source, in MatrixView view, double[,] energies, double p, int dots, int axpys, double[][] x, double[][] y)
     {
         int stride = view.Inner + 3;
         using GuardedMemory r0 = Filled(view.Outer, -1), r1 = Filled(view.Outer, -1);
-        using GuardedMemory c0 = Filled(view.Inner, 1), c1 = Filled(view.Inner, 1);
+        using GuardedMemory c0 = Filled(view.Inner, There), c1 = Filled(view.Inner, There);
         using GuardedMemory x0 = GuardedMemory.Of(x[0]), x1 = GuardedMemory.Of(x[1]);
         using GuardedMemory y0 = GuardedMemory.Of(y[0]), y1 = GuardedMemory.Of(y[1]);
         using GuardedMemory stored = Filled(Math.Max(0, ((view.Outer - 1) * stride) + view.Inner), -7);
@@ -131,6 +136,7 @@ public sealed unsafe class SumKernelsTests
             InnerSums = axpys > 0 ? c0.Doubles : null,
             OuterFactor2 = x1.Doubles,
             InnerSums2 = axpys > 1 ? c1.Doubles : null,
+            TakesLargest = double.IsPositiveInfinity(p),
         };
         switch (source)
         {
