@@ -6,7 +6,7 @@
 CHECKOUT is a clone of github.com/facebookresearch/enorm; its enorm/enorm/enorm.py is imported as it is. EquiNorm is the Python package of this
 repository on the native library (dotnet publish src/EquiNorm.Native -c Release -r linux-x64).
 
-Step: medians over rounds in which both take turns. The reference leaves the last hidden layer alone and moves no momentum in dense networks.
+Step: medians over rounds, in batches that take turns. The reference leaves the last hidden layer alone and moves no momentum in dense networks.
 
 Optimum: how many of the reference's updates (all norms of a step are taken at its start) reach 1e-6 above the optimum, if the last hidden layer
 took part. They are counted in exact factors, u += log(b / a) / 4 for all groups at once, in float64; "run" says what happened when the code itself was
@@ -35,6 +35,10 @@ from torch import nn
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "python"))
 import equinorm  # noqa: E402
+
+# Each side runs in batches, after a pause: OpenMP's threads go on spinning behind torch's operations, on cores that the other side needs.
+BATCH = 7
+PAUSE = 0.3
 
 CONV_NET = [(128, 3), (128, 3), (128, 3), (256, 3), (256, 3), (256, 3), (320, 3), (320, 1), (10, 1)]
 VGG16 = [(w, 3) for w in (64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)] + [(4096, 7), (4096, 1), (1000, 1)]
@@ -140,11 +144,11 @@ def compare(name, enorm, arguments):
         theirs = reference(enorm, theirs_model, optimizer_of(theirs_model, momentum), kind)
         ours = equinorm.EquiNorm(ours_model, optimizer_of(ours_model, momentum), threads=arguments.threads)
         times = [[], []]
-        for round_ in range(-3, arguments.rounds):
-            pair = (timed(theirs.step, device), timed(ours.step, device))
-            if round_ >= 0:
-                times[0].append(pair[0])
-                times[1].append(pair[1])
+        for first in range(0, arguments.rounds, BATCH):
+            for side, step in enumerate((theirs.step, ours.step)):
+                time.sleep(PAUSE)
+                batch = [timed(step, device) for _ in range(1 + min(BATCH, arguments.rounds - first))]
+                times[side] += batch[1:]
         result[label] = tuple(statistics.median(t) for t in times)
         ours.close()
 
@@ -155,6 +159,7 @@ def compare(name, enorm, arguments):
             with torch.no_grad():
                 for p, q in zip(solved.parameters(), model.parameters()):
                     p.copy_(q)
+            time.sleep(PAUSE)
             times.append(timed(lambda: result.__setitem__("solved", enormer.solve(tolerance=1e-8)), device))
         result["solve"] = statistics.median(times)
     exact = copy.deepcopy(model).double()
