@@ -47,7 +47,7 @@ public sealed class TestTensor
                 case ElementType.Float32: _single[index] = (float)value; break;
                 case ElementType.Float64: _double[index] = value; break;
                 case ElementType.Float16: _half[index] = (Half)value; break;
-                default: _bfloat[index] = ToBFloat16((float)value); break;
+                default: _bfloat[index] = ToBFloat16(value); break;
             }
         }
     }
@@ -81,12 +81,18 @@ public sealed class TestTensor
         _ => _bfloat.AsMemory().Pin(),
     };
 
-    // Round to nearest, ties to even. NaN keeps a quiet bit so that it does not turn into infinity.
-    private static ushort ToBFloat16(float value)
+    // Round to nearest, ties to even, once. By way of a float32 it would be twice: a value a little off the middle of two bfloat16 numbers
+    // becomes the middle itself, and then the even one, which may be the farther. NaN keeps a quiet bit so that it does not turn into infinity.
+    private static ushort ToBFloat16(double value)
     {
-        var bits = BitConverter.SingleToUInt32Bits(value);
-        return float.IsNaN(value)
-            ? (ushort)((bits >> 16) | 0x40)
-            : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+        var bits = BitConverter.SingleToUInt32Bits((float)(double.IsFinite(value) && value != 0 ? Rounded(value) : value));
+        return (ushort)(double.IsNaN(value) ? (bits >> 16) | 0x40 : bits >> 16);
+
+        // To a multiple of the last place: 8 significant bits, and none below 2^-133. Scaling is exact, so that nothing else rounds.
+        static double Rounded(double value)
+        {
+            var place = Math.Max(Math.ILogB(value) - 7, -133);
+            return Math.ScaleB(Math.Round(Math.ScaleB(value, -place), MidpointRounding.ToEven), place);
+        }
     }
 }

@@ -11,6 +11,9 @@ internal sealed class GapForecast
     private const double LeastRounding = 1e-15;
     private const int HalfSweepsBeforeStall = 8;
 
+    // A residual that has fallen to less than this share of the smallest so far has improved.
+    private const double Progress = 0.999;
+
     private readonly double _tolerance;
     private double _previousDecrease = double.NaN;
     private double _rate = double.NaN;
@@ -42,7 +45,7 @@ internal sealed class GapForecast
     {
         var decrease = Math.Max(0, logBefore - logNow);
         var rounding = Rounding(logNow);
-        var improved = decrease > rounding || residual < 0.999 * _bestResidual;
+        var improved = decrease > rounding || residual < Progress * _bestResidual;
         _idle = improved ? 0 : _idle + 1;
         _bestResidual = Math.Min(_bestResidual, residual);
         if (double.IsFinite(_previousDecrease))
@@ -61,6 +64,9 @@ internal sealed class GapForecast
     /// <summary>Takes the outcome of a check into account.</summary>
     public void Checked(double? gap, double residual)
     {
+        // The next half sweep meets this residual again: if it is progress, it must count here, or it never does. F is flat to second order,
+        // the certificate to first: where F no longer falls by more than rounding, the residual alone shows that the bound still tightens.
+        _idle = residual < Progress * _bestResidual ? 0 : _idle;
         _bestResidual = Math.Min(_bestResidual, residual);
         _byResidual = gap is null;
         _residualWithoutBound = residual; // a flow that cannot be balanced here may be, nearer to the optimum: try again ten times nearer
