@@ -11,7 +11,7 @@ internal sealed class GapForecast
     private const double LeastRounding = 1e-15;
     private const int HalfSweepsBeforeStall = 8;
 
-    // A residual that has fallen to less than this share of the smallest so far has improved.
+    // A residual or bound that has fallen to less than this share of the smallest so far has improved.
     private const double Progress = 0.999;
 
     private readonly double _tolerance;
@@ -20,6 +20,7 @@ internal sealed class GapForecast
     private double _estimate = double.PositiveInfinity;
     private double _margin = 4;
     private double _bestResidual = double.PositiveInfinity;
+    private double _bestGap = double.PositiveInfinity;
     private double _residualWithoutBound;
     private int _idle;
     private int _slow;
@@ -64,9 +65,11 @@ internal sealed class GapForecast
     /// <summary>Takes the outcome of a check into account.</summary>
     public void Checked(double? gap, double residual)
     {
-        // The next half sweep meets this residual again: if it is progress, it must count here, or it never does. F is flat to second order,
-        // the certificate to first: where F no longer falls by more than rounding, the residual alone shows that the bound still tightens.
-        _idle = residual < Progress * _bestResidual ? 0 : _idle;
+        // The next half sweep meets this residual again, so it would not count there. F is flat to second order, the certificate to first:
+        // where F falls by no more than rounding, a bound that still tightens is progress; one that is rounding itself tightens no more.
+        var improved = gap is { } bound ? bound < Progress * _bestGap : residual < Progress * _bestResidual;
+        _idle = improved ? 0 : _idle;
+        _bestGap = Math.Min(_bestGap, gap ?? _bestGap);
         _bestResidual = Math.Min(_bestResidual, residual);
         _byResidual = gap is null;
         _residualWithoutBound = residual; // a flow that cannot be balanced here may be, nearer to the optimum: try again ten times nearer
