@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Rescales torchvision's networks and checks with another engine that their function is kept.
 
-    python3 networks.py --tool "dotnet <EquiNorm.Cli.dll>" [--out DIR] [--markdown FILE] [NAME ...]
+    python3 networks.py --tool "dotnet <EquiNorm.Cli.dll>" [--full] [--out DIR] [--markdown FILE] [NAME ...]
 
 Each network gets random weights, channels of unequal scale and the batch statistics of random images (so that every normalisation does
 something), is written as ONNX with its normalisations in the graph, rescaled, verified, and run before and after: by OpenCV in float32, where
@@ -26,10 +26,13 @@ import more_networks
 import onnx_torch
 
 SEED = 1902
+FULL = False  # images of 224 x 224 (Inception: 299 x 299), heads as they are
 
 
 def slim(network, places):
     """The dense head of AlexNet and VGG with 256 hidden units: 400 MB of random weights would show nothing more."""
+    if FULL:
+        return network
     first, second, last = places
     head = network.classifier
     head[first] = nn.Linear(head[first].in_features, 256)
@@ -141,6 +144,8 @@ def blockers(report):
 
 def check(name, options):
     build, shape = NETWORKS[name]
+    if FULL and name not in more_networks.NETWORKS:
+        shape = (3, 299, 299) if name == "inception_v3" else (3, 224, 224)
     torch.manual_seed(SEED)
     network, image = prepare(build(), shape)
     with torch.no_grad():
@@ -183,10 +188,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tool", default="equinorm")
     parser.add_argument("--out", default="/tmp")
+    parser.add_argument("--full", action="store_true", help="at full size: images of 224 x 224, the dense heads of AlexNet and VGG as they are")
     parser.add_argument("--keep", action="store_true", help="keep the ONNX files")
     parser.add_argument("--markdown", help="write the table to this file")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
     options = parser.parse_args()
+    global FULL
+    FULL = options.full
     results = [check(name, options) for name in options.names or NETWORKS]
     if options.markdown:
         titles = list(results[0][0])
