@@ -1,4 +1,4 @@
-"""Networks that torchvision does not have, small."""
+"""Networks that torchvision does not have: small ones, and some at full size."""
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -11,21 +11,24 @@ def block(dimensions, inputs, outputs, stride=1):
 
 
 class UNet(nn.Module):
-    """Two levels, transposed convolutions on the way up, concatenated skips."""
+    """Levels of halved images, transposed convolutions on the way up, concatenated skips."""
 
-    def __init__(self):
+    def __init__(self, width=16, levels=2):
         super().__init__()
-        self.down1, self.down2, self.bottom = (nn.Sequential(block(2, i, o), block(2, o, o)) for i, o in ((3, 16), (16, 32), (32, 64)))
-        self.up2, self.up1 = nn.ConvTranspose2d(64, 32, 2, 2), nn.ConvTranspose2d(32, 16, 2, 2)
-        self.join2, self.join1 = (nn.Sequential(block(2, i, o), block(2, o, o)) for i, o in ((64, 32), (32, 16)))
-        self.head = nn.Conv2d(16, 4, 1)
+        widths = [width << n for n in range(levels + 1)]
+        self.down = nn.ModuleList(nn.Sequential(block(2, i, o), block(2, o, o)) for i, o in zip([3] + widths, widths))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, 2) for w in widths[:-1])
+        self.join = nn.ModuleList(nn.Sequential(block(2, 2 * w, w), block(2, w, w)) for w in widths[:-1])
+        self.head = nn.Conv2d(width, 4, 1)
 
     def forward(self, x):
-        a = self.down1(x)
-        b = self.down2(F.max_pool2d(a, 2))
-        c = self.bottom(F.max_pool2d(b, 2))
-        b = self.join2(torch.cat([self.up2(c), b], 1))
-        return self.head(self.join1(torch.cat([self.up1(b), a], 1)))
+        skips = []
+        for n, down in enumerate(self.down):
+            x = down(F.max_pool2d(x, 2) if n else x)
+            skips.append(x)
+        for up, join, skip in reversed(list(zip(self.up, self.join, skips))):
+            x = join(torch.cat([up(x), skip], 1))
+        return self.head(x)
 
 
 class Generator(nn.Module):
@@ -69,13 +72,16 @@ class SuperResolution(nn.Module):
 
 
 class Mixer(nn.Module):
-    """MLP-Mixer with ReLU inside its layers; layer normalisation in front of each."""
+    """MLP-Mixer, here with ReLU inside its layers; layer normalisation in front of each."""
 
-    def __init__(self, width=32, patches=16, depth=3):
+    def __init__(self, width=32, patches=16, depth=3, patch=4, hidden=(24, 64), activation=nn.ReLU):
         super().__init__()
-        self.stem = nn.Conv2d(3, width, 4, 4)
-        self.tokens = nn.ModuleList(nn.Sequential(nn.Linear(patches, 24), nn.ReLU(), nn.Linear(24, patches)) for _ in range(depth))
-        self.channels = nn.ModuleList(nn.Sequential(nn.Linear(width, 64), nn.ReLU(), nn.Linear(64, width)) for _ in range(depth))
+        self.stem = nn.Conv2d(3, width, patch, patch)
+
+        def layers(outer, inner):
+            return nn.ModuleList(nn.Sequential(nn.Linear(outer, inner), activation(), nn.Linear(inner, outer)) for _ in range(depth))
+
+        self.tokens, self.channels = layers(patches, hidden[0]), layers(width, hidden[1])
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2 * depth))
         self.head = nn.Linear(width, 10)
 
@@ -102,6 +108,21 @@ def autoencoder(dimensions):
         block(dimensions, 3, 16, 2), block(dimensions, 16, 32, 2),
         transposed(32, 16, 4, 2, 1, groups=4), nn.ReLU(), transposed(16, 16, 4, 2, 1, groups=16), nn.ReLU(), transposed(16, 3, 1))
 
+
+def mobilenet_v1():
+    layers, width = [block(2, 3, 32, 2)], 32
+    for outputs, stride in [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)] + [(512, 1)] * 5 + [(1024, 2), (1024, 1)]:
+        layers += [nn.Conv2d(width, width, 3, stride, 1, groups=width, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
+        width = outputs
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1000))
+
+
+FULL_SIZE = {
+    "mobilenet_v1": (mobilenet_v1, (3, 224, 224)),
+    "unet_64": (lambda: UNet(64, 4), (3, 256, 256)),
+    "mlp_mixer_s16": (lambda: Mixer(512, 196, 8, 16, (256, 2048), nn.GELU), (3, 224, 224)),
+}
 
 NETWORKS = {
     "unet": (UNet, (3, 32, 32)),

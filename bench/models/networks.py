@@ -143,8 +143,8 @@ def blockers(report):
 
 
 def check(name, options):
-    build, shape = NETWORKS[name]
-    if FULL and name not in more_networks.NETWORKS:
+    build, shape = NETWORKS.get(name) or more_networks.FULL_SIZE[name]
+    if FULL and name in NETWORKS and name not in more_networks.NETWORKS:
         shape = (3, 299, 299) if name == "inception_v3" else (3, 224, 224)
     torch.manual_seed(SEED)
     network, image = prepare(build(), shape)
@@ -191,11 +191,12 @@ def main():
     parser.add_argument("--full", action="store_true", help="at full size: images of 224 x 224, the dense heads of AlexNet and VGG as they are")
     parser.add_argument("--keep", action="store_true", help="keep the ONNX files")
     parser.add_argument("--markdown", help="write the table to this file")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NETWORKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*NETWORKS, *more_networks.FULL_SIZE]))
     options = parser.parse_args()
     global FULL
     FULL = options.full
-    results = [check(name, options) for name in options.names or NETWORKS]
+    everything = [*(n for n in NETWORKS if n not in more_networks.NETWORKS), *more_networks.FULL_SIZE]
+    results = [check(name, options) for name in options.names or (everything if FULL else NETWORKS)]
     if options.markdown:
         titles = list(results[0][0])
         with open(options.markdown, "w", encoding="utf-8") as file:
