@@ -7,7 +7,7 @@
 
 #include "equinorm.h"
 
-enum { WIDTH = 32, WARM_UP = 20000, STEPS = 10000, LIMIT_KIB = 2048 };
+enum { WIDTH = 32, WARM_UP = 100000, STEPS = 10000, LIMIT_KIB = 2048 };
 
 static const char NETWORK[] =
     "{ \"format\": \"equinorm-network\", \"version\": 1,"
