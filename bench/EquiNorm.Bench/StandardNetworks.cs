@@ -20,9 +20,9 @@ internal static class StandardNetworks
     }
 
     /// <summary>A network without its elements, by name.</summary>
-    public static Network Shape(string name)
+    public static Network Shape(string name, ElementType type = ElementType.Float32)
     {
-        var generator = new NetworkGenerator(seed: 0);
+        var generator = new NetworkGenerator(seed: 0, type);
         Declare(name, generator);
         return generator.Build();
     }
@@ -171,7 +171,7 @@ internal sealed record GeneratedNetwork(Network Network, float[][] Elements)
 }
 
 /// <summary>Builds a network layer by layer and fills it with random weights.</summary>
-internal sealed class NetworkGenerator(int seed)
+internal sealed class NetworkGenerator(int seed, ElementType type = ElementType.Float32)
 {
     private readonly NetworkBuilder _builder = new();
     private readonly Random _random = new(seed);
@@ -212,7 +212,7 @@ internal sealed class NetworkGenerator(int seed)
     }
 
     private ChannelAxis Weight(WeightLayout layout, ChannelAxis x) =>
-        _builder.Weight(new WeightDeclaration($"weight{_count++}", ElementType.Float32, layout), x);
+        _builder.Weight(new WeightDeclaration($"weight{_count++}", type, layout), x);
 
     private float[] Elements(Weight weight, Network network, double[] scale)
     {
