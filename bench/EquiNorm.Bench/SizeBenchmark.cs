@@ -19,9 +19,12 @@ public class SizeBenchmark
     [Params(1L << 10, 1L << 15, 1L << 20, 1L << 25, 1L << 28, 1L << 31)]
     public long Bytes { get; set; }
 
-    /// <summary>Threads; 0 for one on every core.</summary>
-    [Params(1, 0)]
+    /// <summary>Threads, the caller's included: one, and all.</summary>
+    [ParamsSource(nameof(ThreadCounts))]
     public int Threads { get; set; }
+
+    /// <summary>Networks of one shape, so the two ends are enough; what is between them is in step and solve.</summary>
+    public static IEnumerable<int> ThreadCounts => new[] { 1, Environment.ProcessorCount }.Distinct();
 
     /// <summary>Generates the network.</summary>
     [GlobalSetup]
@@ -30,7 +33,7 @@ public class SizeBenchmark
         const int layers = 8;
         var width = (int)Math.Round(Math.Sqrt(Bytes / sizeof(float) / layers));
         var network = StandardNetworks.DenseChain([.. Enumerable.Repeat(width, layers + 1)], seed: 1);
-        _backend = new CpuBackend(Threads == 0 ? Environment.ProcessorCount : Threads);
+        _backend = new CpuBackend(Threads);
         _tensors = network.Bind();
         _floor = new MemoryFloor(network, _backend.Threads);
         _problem = new RescalingProblem(network.Network);
