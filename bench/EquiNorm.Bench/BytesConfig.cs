@@ -11,7 +11,7 @@ public sealed class BytesConfig : ManualConfig
     /// <summary>Creates the configuration.</summary>
     public BytesConfig()
     {
-        AddColumn(new MegabytesColumn("|W| [MB]", "Bytes of all weights.", _ => 1), new MegabytesColumn("Floor [MB]", "3 |W|, 5 |W| with momentum: the bytes that a step must move.", FloorFactor));
+        AddColumn(new MegabytesColumn("weights [MB]", "Bytes of all weights.", _ => 1), new MegabytesColumn("floor [MB]", "3 |W|, 5 |W| with momentum: the bytes that a step must move.", FloorFactor));
         HideColumns(Column.Error, Column.StdDev, Column.RatioSD);
     }
 

@@ -21,6 +21,7 @@ internal sealed class ResultExporter(string folder) : IExporter
         logger.WriteLine($"- {RunFacts.Runtime()}, {Environment.ProcessorCount} processors");
         logger.WriteLine($"- commit {_commit}, {DateTime.UtcNow:yyyy-MM-dd}, {summary.TotalTime.TotalMinutes.ToString("F1", RunFacts.Culture)} minutes");
         logger.WriteLine($"- `dotnet run -c Release --project bench/EquiNorm.Bench -- results DIR --filter '*.{type}.*'`");
+        logger.WriteLine();
         MarkdownExporter.GitHub.ExportToLog(summary, logger);
     }
 
