@@ -19,7 +19,8 @@ import warnings
 import numpy as np
 import torch
 
-from networks import NETWORKS, SEED, deviation, prepare, tool
+from common import SEED, deviation, tool
+from networks import NETWORKS, prepare
 
 warnings.filterwarnings("ignore", module="torch.onnx")
 TYPES = {torch.float32: "F32", torch.float64: "F64", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64"}
