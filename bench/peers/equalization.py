@@ -293,7 +293,7 @@ def start_of_torch():
     return time.perf_counter() - start
 
 
-def markdown(results, arguments):
+def markdown(results, start, arguments):
     yield "# Cross-layer equalization: torch's function and EquiNorm"
     yield ""
     given = " ".join(os.path.basename(m) for m in arguments.models)
@@ -303,7 +303,7 @@ def markdown(results, arguments):
     yield (
         f"- medians of {arguments.rounds} runs. *solve*: torch's `equalize`, and EquiNorm's solve, in a process of its own and so with its just-in-time compilation; "
         "*warm*: EquiNorm's solve behind one for norm 1 in the same process (`equinorm compare`). *whole*: from file to file; for torch within a running "
-        f"process (starting Python and importing torch takes {1e3 * start_of_torch():.0f} ms more), for EquiNorm the whole process"
+        f"process (starting Python and importing torch takes {1e3 * start:.0f} ms more), for EquiNorm the whole process"
     )
     yield (
         "- *residual*: max |log(r1 / r2)| over channels, r1 the size of what writes the channel, r2 of what reads it: of torch's pairs by max |w| (what EquiNorm balances) and by "
@@ -342,13 +342,15 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, help="Markdown file; standard output without it")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    start, results = start_of_torch(), []
     with tempfile.TemporaryDirectory() as folder:
-        results = [compare(model, arguments, folder) for model in arguments.models]
-    text = "\n".join(markdown(results, arguments)) + "\n"
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text)
-    else:
+        for model in arguments.models:
+            results.append(compare(model, arguments, folder))
+            text = "\n".join(markdown(results, start, arguments)) + "\n"
+            if arguments.out:
+                arguments.out.parent.mkdir(parents=True, exist_ok=True)
+                arguments.out.write_text(text)
+    if not arguments.out:
         print(text, end="")
     moved = [f"{r['name']}: {label}" for r in results for label, _, m, _ in r["rows"] if label.startswith("EquiNorm") and not (m and m["outputs"] <= LIMIT)]
     sys.exit(f"outputs moved by more than {LIMIT}: {'; '.join(moved)}" if moved else 0)
