@@ -31,8 +31,9 @@ public class SizeBenchmark
     public void Setup()
     {
         const int layers = 8;
+        const int period = 65521; // a prime, so that rows differ
         var width = (int)Math.Round(Math.Sqrt(Bytes / sizeof(float) / layers));
-        var network = StandardNetworks.DenseChain([.. Enumerable.Repeat(width, layers + 1)], seed: 1);
+        var network = StandardNetworks.DenseChain([.. Enumerable.Repeat(width, layers + 1)], seed: 1, period);
         _backend = new CpuBackend(Threads);
         _tensors = network.Bind();
         _floor = new MemoryFloor(network, _backend.Threads);
