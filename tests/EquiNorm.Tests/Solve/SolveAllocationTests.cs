@@ -7,13 +7,14 @@ using NUnit.Framework;
 namespace EquiNorm.Tests.Solve;
 
 /// <summary>
-/// Bytes of garbage that a solve makes: plan, factors, history, in proportion to channels and layers and not to weights. The runtime's own
-/// optimisations move the figures by a few dozen bytes; what grows beyond a hundredth has a reason that somebody should know.
+/// Bytes of garbage that a solve makes: plan, factors, history, in proportion to channels and layers and not to weights. Exact for code that the
+/// runtime has not compiled anew yet; once it has, short-lived objects need no memory any more, and it is about a hundredth less.
 /// </summary>
 public class SolveAllocationTests
 {
-    // The runtime compiles anew what has run often, and fills its own tables in the first solves.
+    // The runtime fills its own tables in the first solves.
     private const int WarmUps = 3;
+    private const int Noise = 1024;
 
     [TestCase("15x500", 1_311_128)]
     [TestCase("conv-net", 275_104)]
@@ -36,7 +37,7 @@ public class SolveAllocationTests
         RescalingSolver.Solve(problem, tensors, backend: backend);
         var allocated = GC.GetAllocatedBytesForCurrentThread() - own;
 
-        Assert.That(allocated, Is.EqualTo(bytes).Within(1).Percent);
+        Assert.That(allocated, Is.InRange(bytes - bytes / 20, bytes + Noise));
         Assert.That(WorkerAllocations.Read(backend), Is.EqualTo(workers), "on the workers");
     }
 }
