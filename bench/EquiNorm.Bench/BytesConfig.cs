@@ -11,11 +11,11 @@ public sealed class BytesConfig : ManualConfig
     /// <summary>Creates the configuration.</summary>
     public BytesConfig()
     {
-        AddColumn(new MegabytesColumn("|W| [MB]", "Bytes of all weights.", _ => 1), new MegabytesColumn("Floor [MB]", "3 |W|, 5 |W| with momentum: the bytes that a step must move.", FloorReads));
+        AddColumn(new MegabytesColumn("weights [MB]", "Bytes of all weights.", _ => 1), new MegabytesColumn("floor [MB]", "3 |W|, 5 |W| with momentum: the bytes that a step must move.", FloorFactor));
         HideColumns(Column.Error, Column.StdDev, Column.RatioSD);
     }
 
-    private static int FloorReads(BenchmarkCase benchmarkCase) =>
+    private static int FloorFactor(BenchmarkCase benchmarkCase) =>
         benchmarkCase.Parameters.Items.Any(p => p.Name == nameof(StepBenchmark.Momentum) && p.Value is true) ? 5 : 3;
 
     private sealed class MegabytesColumn(string name, string legend, Func<BenchmarkCase, int> factor) : IColumn
@@ -43,7 +43,7 @@ public sealed class BytesConfig : ManualConfig
             var network = (string)benchmarkCase.Parameters["Network"];
             if (!Sizes.TryGetValue(network, out var bytes))
             {
-                Sizes.Add(network, bytes = StandardNetworks.Create(network).Bytes);
+                Sizes.Add(network, bytes = StandardNetworks.Shape(network).Weights.Sum(w => w.Layout.Elements * sizeof(float)));
             }
 
             return (factor(benchmarkCase) * bytes / 1e6).ToString("F1", System.Globalization.CultureInfo.InvariantCulture);

@@ -1,7 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using EquiNorm.Backends.Cpu;
 using EquiNorm.Problem;
 using EquiNorm.Solve;
@@ -26,11 +24,11 @@ internal static class FloorTable
         var threads = args.Length > 0 ? int.Parse(args[0], CultureInfo.InvariantCulture) : Environment.ProcessorCount;
         var names = args.Length > 1 ? args[1..] : [.. StandardNetworks.Names];
         using var backend = new CpuBackend(threads);
-        Print($"- {Runtime()}");
+        Print($"- {RunFacts.Runtime()}");
         Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds after 3 s, medians, float32 weights, p = 2, tolerance 1e-8");
         Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run");
         Print($"- momentum: a float32 first moment for every weight, and its read and write in step and floor (5 |W| bytes)");
-        Print($"- commit {Commit()}, {DateTime.UtcNow:yyyy-MM-dd}");
+        Print($"- commit {RunFacts.Commit()}, {DateTime.UtcNow:yyyy-MM-dd}");
         Print($"");
         Print($"| network | weights [MB] | floor [ms] | floor [GB/s] | step [ms] | step / floor | of minima | solve [ms] | apply [ms] | (solve + apply) / floor | sweeps | gap |");
         Print($"|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
@@ -125,31 +123,6 @@ internal static class FloorTable
 
         Array.Sort(values);
         return values;
-    }
-
-    private static string Processor()
-    {
-        const string info = "/proc/cpuinfo";
-        var line = File.Exists(info) ? File.ReadLines(info).FirstOrDefault(l => l.StartsWith("model name", StringComparison.Ordinal)) : null;
-        var widest = Vector512.IsHardwareAccelerated ? "AVX-512" : Vector256.IsHardwareAccelerated ? "AVX2" : "128-bit vectors";
-        return $"{line?.Split(':')[1].Trim() ?? RuntimeInformation.ProcessArchitecture.ToString()} ({widest})";
-    }
-
-    /// <summary>Runtime, system and processor.</summary>
-    public static string Runtime() => $"{RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {Processor()}";
-
-    /// <summary>The commit that is checked out.</summary>
-    public static string Commit()
-    {
-        try
-        {
-            using var git = Process.Start(new ProcessStartInfo("git", "rev-parse --short HEAD") { RedirectStandardOutput = true })!;
-            return git.StandardOutput.ReadToEnd().Trim();
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            return "unknown";
-        }
     }
 
     private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));

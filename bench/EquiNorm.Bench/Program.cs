@@ -1,5 +1,6 @@
 using BenchmarkDotNet.Running;
 using EquiNorm.Bench;
+using EquiNorm.Bench.Results;
 
 // "table": the figures of the README, all networks in one process, in a minute. Anything else goes to BenchmarkDotNet.
 if (args is ["table", ..])
@@ -25,6 +26,18 @@ if (GpuBenchmark.Device is not null)
 else
 {
     Console.WriteLine($"{nameof(GpuBenchmark)} is left out: {GpuBenchmark.WhyNone}");
+}
+
+#if ILGPU_ALGORITHMS
+benchmarks.Add(typeof(EquiNorm.Bench.Ilgpu.IlgpuRowNormBenchmark));
+#else
+Console.WriteLine("IlgpuRowNormBenchmark is left out: this was built where the package sources do not have ILGPU.Algorithms.");
+#endif
+
+// "results DIR": tables of all classes, or of those of a filter, with machine and commit.
+if (args is ["results", var folder, .. var options])
+{
+    return ResultsRun.Run(benchmarks, folder, options);
 }
 
 BenchmarkSwitcher.FromTypes([.. benchmarks]).Run(args);

@@ -9,37 +9,16 @@ namespace EquiNorm.Bench;
 /// Row norms of one dense float32 matrix on one thread: a scalar loop, the framework's vectorised reduction, and our kernel (which also
 /// weighs the columns, in float64), alone and with the column norms from the same read.
 /// </summary>
-public unsafe class RowNormBenchmark
+public class RowNormBenchmark : MatrixBenchmark
 {
-    private Matrices _matrices = null!;
     private double[] _rows = [];
     private double[] _columns = [];
-    private double[] _ones = [];
-
-    /// <summary>Rows and columns: 16 KB, 1 MB, 64 MB, and 400 MB, larger than the last-level cache of most machines.</summary>
-    [Params(64, 512, 4096, 10240)]
-    public int Size { get; set; }
-
-    /// <summary>Where the matrix is.</summary>
-    [Params(Cache.Hot, Cache.Cold)]
-    public Cache Cache { get; set; }
-
-    /// <summary>Fills the matrices.</summary>
-    [GlobalSetup]
-    public void Setup()
-    {
-        _matrices = new Matrices(Size, Cache);
-        _rows = new double[Size];
-        _columns = new double[Size];
-        _ones = new double[Size];
-        Array.Fill(_ones, 1);
-    }
 
     /// <summary>The textbook loop.</summary>
     [Benchmark(Baseline = true)]
     public double Scalar()
     {
-        var matrix = _matrices.Next();
+        var matrix = Next();
         for (var r = 0; r < Size; r++)
         {
             double sum = 0;
@@ -58,7 +37,7 @@ public unsafe class RowNormBenchmark
     [Benchmark]
     public double TensorPrimitivesSumOfSquares()
     {
-        var matrix = _matrices.Next();
+        var matrix = Next();
         for (var r = 0; r < Size; r++)
         {
             _rows[r] = TensorPrimitives.SumOfSquares<float>(matrix.AsSpan(r * Size, Size));
@@ -69,26 +48,46 @@ public unsafe class RowNormBenchmark
 
     /// <summary>Ours: weighted row sums of squares.</summary>
     [Benchmark]
-    public double Rows() => Sums(columns: null);
+    public double Rows()
+    {
+        RowNorms.Sum(Next(), Size, Ones, _rows, columns: null);
+        return _rows[0];
+    }
 
     /// <summary>Ours: weighted row and column sums of squares from one read.</summary>
     [Benchmark]
     public double RowsAndColumns()
     {
         Array.Clear(_columns);
-        return Sums(_columns);
+        RowNorms.Sum(Next(), Size, Ones, _rows, _columns);
+        return _rows[0];
     }
 
-    private double Sums(double[]? columns)
+    /// <inheritdoc/>
+    protected override void Prepare()
     {
-        fixed (float* matrix = _matrices.Next())
-        fixed (double* rows = _rows, ones = _ones, sums = columns)
+        _rows = new double[Size];
+        _columns = new double[Size];
+    }
+}
+
+/// <summary>Our kernel for one square matrix, as benchmarks call it.</summary>
+internal static unsafe class RowNorms
+{
+    /// <summary>Sums of squares by rows, and by columns if they are wanted, every element with the factor of its column or row.</summary>
+    /// <param name="matrix">[size, size].</param>
+    /// <param name="size">Rows and columns.</param>
+    /// <param name="factors">One per row, and the same per column.</param>
+    /// <param name="rows">Receives the sums of the rows.</param>
+    /// <param name="columns">Receives the sums of the columns; must be zero. Null if they are not wanted.</param>
+    public static void Sum(float[] matrix, int size, double[] factors, double[] rows, double[]? columns)
+    {
+        fixed (float* elements = matrix)
+        fixed (double* rowSums = rows, factor = factors, columnSums = columns)
         {
-            var view = MatrixView.RowMajor((byte*)matrix, ElementType.Float32, Size, Size, 1);
-            var vectors = new TileSums { InnerFactor = ones, OuterSums = rows, OuterFactor = ones, InnerSums = sums };
+            var view = MatrixView.RowMajor((byte*)elements, ElementType.Float32, size, size, 1);
+            var vectors = new TileSums { InnerFactor = factor, OuterSums = rowSums, OuterFactor = factor, InnerSums = columnSums };
             SumKernels.Accumulate(view, new PowerLaw(2), null, null, vectors, VectorWidths.Default);
         }
-
-        return _rows[0];
     }
 }

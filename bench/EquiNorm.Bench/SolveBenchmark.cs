@@ -23,13 +23,20 @@ public class SolveBenchmark
     /// <summary>All of them.</summary>
     public static IEnumerable<string> NetworkNames => StandardNetworks.Names;
 
+    /// <summary>Threads, the caller's included: of the solve and of the floor.</summary>
+    [ParamsSource(nameof(ThreadCounts))]
+    public int Threads { get; set; }
+
+    /// <summary>1, 2, 4, ... and all.</summary>
+    public static IEnumerable<int> ThreadCounts => RunFacts.ThreadCounts();
+
     /// <summary>Generates the network.</summary>
     [GlobalSetup]
     public void Setup()
     {
         _network = StandardNetworks.Create(Network);
         _tensors = _network.Bind();
-        _backend = new CpuBackend();
+        _backend = new CpuBackend(Threads);
         _floor = new MemoryFloor(_network, _backend.Threads);
         _identity = Scalings.Identity(_network.Network);
     }

@@ -20,9 +20,9 @@ internal static class StandardNetworks
     }
 
     /// <summary>A network without its elements, by name.</summary>
-    public static Network Shape(string name)
+    public static Network Shape(string name, ElementType type = ElementType.Float32)
     {
-        var generator = new NetworkGenerator(seed: 0);
+        var generator = new NetworkGenerator(seed: 0, type);
         Declare(name, generator);
         return generator.Build();
     }
@@ -55,9 +55,12 @@ internal static class StandardNetworks
     }
 
     /// <summary>A chain of dense layers of the given widths.</summary>
-    public static GeneratedNetwork DenseChain(int[] widths, int seed)
+    /// <param name="widths">Inputs, hidden channels, outputs.</param>
+    /// <param name="seed">Seed of the weights.</param>
+    /// <param name="period">After how many the normal numbers repeat, null for never: gigabytes of them take longer to draw than to measure.</param>
+    public static GeneratedNetwork DenseChain(int[] widths, int seed, int? period = null)
     {
-        var generator = new NetworkGenerator(seed);
+        var generator = new NetworkGenerator(seed, period: period);
         Dense(generator, widths);
         return generator.Finish();
     }
@@ -171,11 +174,13 @@ internal sealed record GeneratedNetwork(Network Network, float[][] Elements)
 }
 
 /// <summary>Builds a network layer by layer and fills it with random weights.</summary>
-internal sealed class NetworkGenerator(int seed)
+internal sealed class NetworkGenerator(int seed, ElementType type = ElementType.Float32, int? period = null)
 {
     private readonly NetworkBuilder _builder = new();
     private readonly Random _random = new(seed);
+    private readonly double[] _normals = new double[period ?? 0];
     private int _count;
+    private int _next;
 
     public ChannelAxis Input(int channels) => _builder.Input("input", channels);
 
@@ -198,6 +203,11 @@ internal sealed class NetworkGenerator(int seed)
     public GeneratedNetwork Finish()
     {
         var network = Build();
+        foreach (ref var normal in _normals.AsSpan())
+        {
+            normal = Normal();
+        }
+
         var scale = new double[network.ChannelCount];
         foreach (var group in network.Groups)
         {
@@ -212,7 +222,7 @@ internal sealed class NetworkGenerator(int seed)
     }
 
     private ChannelAxis Weight(WeightLayout layout, ChannelAxis x) =>
-        _builder.Weight(new WeightDeclaration($"weight{_count++}", ElementType.Float32, layout), x);
+        _builder.Weight(new WeightDeclaration($"weight{_count++}", type, layout), x);
 
     private float[] Elements(Weight weight, Network network, double[] scale)
     {
@@ -230,12 +240,23 @@ internal sealed class NetworkGenerator(int seed)
                 var factor = deviation * scale[outputs[o]] / scale[inputs[firstInput + i]];
                 for (var k = 0; k < layout.Kernel; k++)
                 {
-                    elements[n++] = (float)(factor * Normal());
+                    elements[n++] = (float)(factor * Draw());
                 }
             }
         }
 
         return elements;
+    }
+
+    private double Draw()
+    {
+        if (_normals.Length == 0)
+        {
+            return Normal();
+        }
+
+        _next = _next + 1 == _normals.Length ? 0 : _next + 1;
+        return _normals[_next];
     }
 
     // Marsaglia's polar method.

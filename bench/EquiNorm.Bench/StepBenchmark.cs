@@ -21,6 +21,13 @@ public class StepBenchmark
     /// <summary>All of them.</summary>
     public static IEnumerable<string> NetworkNames => StandardNetworks.Names;
 
+    /// <summary>Threads, the caller's included: of the step and of the floor.</summary>
+    [ParamsSource(nameof(ThreadCounts))]
+    public int Threads { get; set; }
+
+    /// <summary>1, 2, 4, ... and all.</summary>
+    public static IEnumerable<int> ThreadCounts => RunFacts.ThreadCounts();
+
     /// <summary>Whether every weight has a momentum that moves with it.</summary>
     [Params(false, true)]
     public bool Momentum { get; set; }
@@ -30,7 +37,7 @@ public class StepBenchmark
     public void Setup()
     {
         _network = StandardNetworks.Create(Network);
-        _backend = new CpuBackend();
+        _backend = new CpuBackend(Threads);
         var tensors = _network.Bind();
         var momentum = Momentum ? _network.CreateMomentum() : [];
         if (Momentum)

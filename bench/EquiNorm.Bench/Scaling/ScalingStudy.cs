@@ -46,7 +46,7 @@ internal static class ScalingStudy
 
     /// <summary>What was measured on, in one paragraph, for the head of a result file.</summary>
     public static string Machine(int threads) =>
-        $"{FloorTable.Runtime()}; {threads} threads; float32 weights, p = 2, tolerance 1e-8; medians; commit {FloorTable.Commit()}, {DateTime.UtcNow:yyyy-MM-dd}";
+        $"{RunFacts.Runtime()}; {threads} threads; float32 weights, p = 2, tolerance 1e-8; medians; commit {RunFacts.Commit()}, {DateTime.UtcNow:yyyy-MM-dd}";
 
     private static IEnumerable<Study> Studies()
     {

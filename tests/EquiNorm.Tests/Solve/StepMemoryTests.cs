@@ -102,7 +102,7 @@ public sealed class StepMemoryTests
 
     private static void AssertAllocatesNothing(CpuBackend backend, RescalingStepper stepper, int steps)
     {
-        var workers = AllocatedByWorkers(backend);
+        var workers = WorkerAllocations.Read(backend);
         var own = GC.GetAllocatedBytesForCurrentThread();
         for (var n = 0; n < steps; n++)
         {
@@ -110,33 +110,7 @@ public sealed class StepMemoryTests
         }
 
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - own, Is.Zero, $"bytes on the calling thread of {backend.Threads}, {TestSeeds.Repeat}");
-        Assert.That(AllocatedByWorkers(backend), Is.EqualTo(workers), $"bytes on the workers, {TestSeeds.Repeat}");
-    }
-
-    // Bytes allocated so far on every worker thread: as many items as threads, each of which waits for the others.
-    private static long[] AllocatedByWorkers(CpuBackend backend)
-    {
-        var job = new Meter(new long[backend.Threads], new int[1]);
-        backend.Pool.Run(job, backend.Threads);
-        return job.Bytes;
-    }
-
-    private readonly struct Meter(long[] bytes, int[] arrived) : IWorkerJob
-    {
-        public long[] Bytes => bytes;
-
-        public void Execute(int item, int worker)
-        {
-            Interlocked.Increment(ref arrived[0]);
-            var spinner = default(SpinWait);
-            while (Volatile.Read(ref arrived[0]) < bytes.Length)
-            {
-                spinner.SpinOnce(sleep1Threshold: -1);
-            }
-
-            // The caller's own bytes hold what this measurement allocates.
-            bytes[worker] = worker == 0 ? 0 : GC.GetAllocatedBytesForCurrentThread();
-        }
+        Assert.That(WorkerAllocations.Read(backend), Is.EqualTo(workers), $"bytes on the workers, {TestSeeds.Repeat}");
     }
 
     /// <summary>Convolutions and dense layers that are cut into many tiles, with momentum.</summary>

@@ -28,22 +28,25 @@ public sealed class CpuBackend : IBackend
 
     internal WorkerPool Pool => _pool;
 
+    /// <summary>What the passes have read and written so far: work counts for tests.</summary>
+    internal Traffic Traffic { get; } = new();
+
     /// <inheritdoc/>
     public SweepOrder PreferredOrder => SweepOrder.ForwardBackward;
 
     /// <inheritdoc/>
-    public RescalingState CreateState(RescalingPlan plan, NetworkTensors tensors) => new CpuState(plan, tensors, _pool, _pages);
+    public RescalingState CreateState(RescalingPlan plan, NetworkTensors tensors) => new CpuState(plan, tensors, _pool, _pages, Traffic);
 
     /// <inheritdoc/>
-    public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new CpuScaler(scalings, weight, _pool);
+    public WeightScaler CreateScaler(Scalings scalings, Weight weight) => new CpuScaler(scalings, weight, _pool, Traffic);
 
     /// <inheritdoc/>
-    public TensorScaler CreateScaler(NetworkTensors tensors) => new CpuTensorScaler(tensors.Network, tensors, _pool);
+    public TensorScaler CreateScaler(NetworkTensors tensors) => new CpuTensorScaler(tensors.Network, tensors, _pool, Traffic);
 
     /// <inheritdoc/>
     public ApplyReport Apply(Scalings scalings, NetworkTensors tensors)
     {
-        using var scaler = new CpuTensorScaler(scalings.Network, tensors, _pool);
+        using var scaler = new CpuTensorScaler(scalings.Network, tensors, _pool, Traffic);
         return scaler.Apply(scalings.LogFactors);
     }
 
@@ -51,7 +54,7 @@ public sealed class CpuBackend : IBackend
     public long MeasureWorkspace(RescalingProblem problem, NetworkTensors tensors, StepOptions options)
     {
         using var pages = new PageCache();
-        using var state = new CpuState(RescalingPlan.Create(problem), tensors, _pool, pages);
+        using var state = new CpuState(RescalingPlan.Create(problem), tensors, _pool, pages, new Traffic());
         state.Load(new double[problem.Network.ChannelCount], options.Sweeps > 1 ? EnergyUse.Keep : EnergyUse.Once);
         return state.WorkspaceBytes;
     }

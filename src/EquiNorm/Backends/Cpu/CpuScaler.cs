@@ -11,6 +11,7 @@ internal sealed unsafe class CpuScaler : WeightScaler
     private const long TileElements = 1 << 18;
 
     private readonly WorkerPool _pool;
+    private readonly Traffic _traffic;
     private readonly WeightLayout _layout;
     private readonly ElementType _type;
     private readonly WeightBlocks _blocks;
@@ -18,8 +19,8 @@ internal sealed unsafe class CpuScaler : WeightScaler
     private readonly double[] _inner;
     private readonly int _rowsPerTile;
 
-    public CpuScaler(Scalings scalings, Weight weight, WorkerPool pool)
-        : this(scalings, weight, weight.Layout, weight.ElementType, 1, pool)
+    public CpuScaler(Scalings scalings, Weight weight, WorkerPool pool, Traffic traffic)
+        : this(scalings, weight, weight.Layout, weight.ElementType, 1, pool, traffic)
     {
     }
 
@@ -29,7 +30,8 @@ internal sealed unsafe class CpuScaler : WeightScaler
     /// <param name="type">Storage type of the tensor.</param>
     /// <param name="power">The power of the weight's factors.</param>
     /// <param name="pool">Threads.</param>
-    public CpuScaler(Scalings scalings, Weight weight, WeightLayout layout, ElementType type, int power, WorkerPool pool)
+    /// <param name="traffic">Counts what is read and written.</param>
+    public CpuScaler(Scalings scalings, Weight weight, WeightLayout layout, ElementType type, int power, WorkerPool pool, Traffic traffic)
     {
         if (!ReferenceEquals(scalings.Network.Weights[weight.Index], weight)
             && scalings.Network.Weights[weight.Index].Name != weight.Name)
@@ -39,6 +41,7 @@ internal sealed unsafe class CpuScaler : WeightScaler
 
         Weight = weight;
         _pool = pool;
+        _traffic = traffic;
         _layout = layout;
         _type = type;
         _blocks = new WeightBlocks(layout, type);
@@ -64,6 +67,8 @@ internal sealed unsafe class CpuScaler : WeightScaler
         var tilesPerBlock = (_blocks.Outer + _rowsPerTile - 1) / _rowsPerTile;
         var job = new Job(this, source.Address, destination.Address, tilesPerBlock);
         _pool.Run(job, _blocks.Count * tilesPerBlock);
+        var bytes = _layout.Elements * _type.ByteSize();
+        _traffic.Add(bytes, bytes);
         return job.Report;
     }
 

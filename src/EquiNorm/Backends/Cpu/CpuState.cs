@@ -9,6 +9,7 @@ internal sealed unsafe class CpuState : RescalingState
 {
     private readonly Arena _arena;
     private readonly WorkerPool _pool;
+    private readonly Traffic _traffic;
     private readonly CpuWeight[] _weights;
     private readonly ChannelFactors _factors;
     private readonly ChannelUpdate _update;
@@ -18,18 +19,19 @@ internal sealed unsafe class CpuState : RescalingState
     private double* _frozenMask;
     private bool _disposed;
 
-    public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool, PageCache pages)
+    public CpuState(RescalingPlan plan, NetworkTensors tensors, WorkerPool pool, PageCache pages, Traffic traffic)
     {
         Plan = plan;
         _arena = new Arena(pages);
         _pool = pool;
+        _traffic = traffic;
 
         // All tensors are looked up before memory is taken, so that a missing one costs nothing.
         var memory = plan.Weights.Select(w => tensors[w.Weight.Index]).ToArray();
         _weights = [.. plan.Weights.Select(w => new CpuWeight(w, memory[w.Index], _arena))];
         _factors = new ChannelFactors(plan, _arena);
         _update = new ChannelUpdate(plan, _weights, _factors);
-        _engine = new SumEngine(pool);
+        _engine = new SumEngine(pool, traffic);
         _norms = new BlockNorms(plan, _weights, _factors);
         _queue = new SumQueue(plan, _weights, _factors, _engine);
     }
@@ -54,7 +56,7 @@ internal sealed unsafe class CpuState : RescalingState
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         _factors.Reset(logFactors);
-        EnergyLoader.Prepare(_weights, Plan.Problem, use, _arena, _pool);
+        EnergyLoader.Prepare(_weights, Plan.Problem, use, _arena, _pool, _traffic);
         foreach (var weight in _weights)
         {
             weight.Forget();
@@ -65,7 +67,7 @@ internal sealed unsafe class CpuState : RescalingState
         }
 
         _engine.Run();
-        EnergyLoader.StoreOthers(_weights, _pool);
+        EnergyLoader.StoreOthers(_weights, _pool, _traffic);
         foreach (var weight in _weights)
         {
             _queue.AddStale(weight, Axis.Output);

@@ -17,19 +17,23 @@ internal sealed unsafe class CpuTensorScaler : TensorScaler
     private const long ItemElements = 1 << 16;
 
     private readonly WorkerPool _pool;
+    private readonly Traffic _traffic;
     private readonly ChannelPowers _powers;
     private readonly TensorFactors[] _factors;
     private readonly Bound[] _tensors;
     private readonly Piece[] _pieces;
     private readonly int[] _items;
     private readonly long[] _counts = new long[2];
+    private readonly long _bytes;
 
     /// <param name="network">The network that factors belong to; its weights are those of <paramref name="tensors"/> by index.</param>
     /// <param name="tensors">What is multiplied.</param>
     /// <param name="pool">Threads.</param>
-    public CpuTensorScaler(Network network, NetworkTensors tensors, WorkerPool pool)
+    /// <param name="traffic">Counts what is read and written.</param>
+    public CpuTensorScaler(Network network, NetworkTensors tensors, WorkerPool pool, Traffic traffic)
     {
         _pool = pool;
+        _traffic = traffic;
         _powers = new ChannelPowers(network, tensors.Companions.Any(c => Math.Abs(c.Power) == 2));
         var factors = new List<TensorFactors>();
         var bound = new List<Bound>();
@@ -69,6 +73,7 @@ internal sealed unsafe class CpuTensorScaler : TensorScaler
         _tensors = [.. bound];
         _pieces = [.. pieces];
         _items = Gather(_pieces, _tensors);
+        _bytes = _pieces.Sum(p => (long)p.Rows * p.Columns * _tensors[p.Tensor].Blocks.PairBytes);
     }
 
     public override ApplyReport Apply(ReadOnlySpan<double> logFactors)
@@ -81,6 +86,7 @@ internal sealed unsafe class CpuTensorScaler : TensorScaler
 
         Array.Clear(_counts);
         _pool.Run(new Job(this), _items.Length - 1);
+        _traffic.Add(_bytes, _bytes);
         return new ApplyReport(_counts[0], _counts[1]);
     }
 

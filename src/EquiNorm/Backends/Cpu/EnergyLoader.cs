@@ -16,7 +16,7 @@ internal static unsafe class EnergyLoader
     // Prescale only where it is needed: magnitudes within 2^+-200 are safe up to p = 4.
     private const int SafeExponent = 200;
 
-    public static void Prepare(CpuWeight[] weights, RescalingProblem problem, EnergyUse use, Arena arena, WorkerPool pool)
+    public static void Prepare(CpuWeight[] weights, RescalingProblem problem, EnergyUse use, Arena arena, WorkerPool pool, Traffic traffic)
     {
         var norm = problem.FactorExponent;
         foreach (var weight in weights)
@@ -34,6 +34,7 @@ internal static unsafe class EnergyLoader
             if (norm > LargestSafeNorm || weight.Memory.ElementType == ElementType.Float64)
             {
                 var largest = MaxAbs(weight, pool);
+                traffic.AddRead(weight);
                 var exponent = largest > 0 && double.IsFinite(largest) ? Math.ILogB(largest) : 0;
                 var inRange = Math.Abs(exponent) * Math.Max(1, norm / LargestSafeNorm) <= SafeExponent;
                 prescale = inRange ? 0 : Math.Clamp(-exponent, -PowerLaw.PrescaleLimit, PowerLaw.PrescaleLimit);
@@ -51,7 +52,7 @@ internal static unsafe class EnergyLoader
         }
     }
 
-    public static void StoreOthers(CpuWeight[] weights, WorkerPool pool)
+    public static void StoreOthers(CpuWeight[] weights, WorkerPool pool, Traffic traffic)
     {
         foreach (var weight in weights)
         {
@@ -61,6 +62,7 @@ internal static unsafe class EnergyLoader
             }
 
             pool.Run(new StoreJob(weight), weight.Whole.Tiles.Length);
+            traffic.AddStore(weight);
             if (weight.Planned.HasSelfEdges)
             {
                 RemoveSelfEdges(weight);

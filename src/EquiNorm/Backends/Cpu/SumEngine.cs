@@ -13,13 +13,14 @@ internal sealed unsafe class SumEngine
     private const long MinParallelEdges = 16384;
 
     private readonly WorkerPool _pool;
+    private readonly Traffic _traffic;
     private readonly VectorWidth _width = VectorWidths.Default;
     private readonly List<SumWork> _works = [];
     private SumWork[] _running = [];
     private (int Work, int Tile)[] _items = [];
     private (int Work, int First, int Count)[] _reductions = [];
 
-    public SumEngine(WorkerPool pool) => _pool = pool;
+    public SumEngine(WorkerPool pool, Traffic traffic) => (_pool, _traffic) = (pool, traffic);
 
     /// <summary>Energies read since the state was made.</summary>
     public long EdgesRead { get; private set; }
@@ -99,6 +100,7 @@ internal sealed unsafe class SumEngine
         {
             var work = _running[w] = _works[w];
             items += work.Grid.Tiles.Length;
+            _traffic.Add(work);
             edges += work.Source == EnergySource.WeightAndStore ? work.Weight.Planned.Weight.Layout.Elements : work.Grid.Edges;
             if (!work.CoversAllPositions)
             {

@@ -48,6 +48,9 @@ internal readonly unsafe struct WeightBlocks
     /// <summary>Kernel positions.</summary>
     public int Kernel => _layout.Kernel;
 
+    /// <summary>Bytes of the elements between two channels.</summary>
+    public int PairBytes => _layout.Kernel * _type.ByteSize();
+
     /// <summary>Elements from row to row.</summary>
     public long OuterStride { get; }
 
