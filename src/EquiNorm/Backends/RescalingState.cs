@@ -107,6 +107,20 @@ public abstract class RescalingState : IDisposable
     /// <summary>Whether a channel of a free group may move (is not frozen).</summary>
     public abstract bool IsLive(int channel);
 
+    /// <summary>Whether all of some consecutive channels are live.</summary>
+    public virtual bool AreLive(int first, int count)
+    {
+        for (var c = first; c < first + count; c++)
+        {
+            if (!IsLive(c))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>Index in the weight's tensor (output, input, kernel position) of its first NaN or infinity, with its value.</summary>
     public abstract (int Output, int Input, int Kernel, double Value)? FindNonFinite(int weight);
 

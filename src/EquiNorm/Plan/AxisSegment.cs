@@ -19,13 +19,22 @@ public enum Axis
 /// </summary>
 public sealed class AxisSegment
 {
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    internal AxisSegment(int group, int start, int[] channels)
+    private int[]? _channels;
+
+    // A run of consecutive channels, which is what most axes are.
+    private AxisSegment(int group, int start, int firstChannel, int count)
     {
         Group = group;
         Start = start;
-        Channels = channels;
-        FirstChannel = channels.Length > 0 ? channels[0] : 0;
+        FirstChannel = firstChannel;
+        Count = count;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    internal AxisSegment(int group, int start, int[] channels)
+        : this(group, start, channels.Length > 0 ? channels[0] : 0, channels.Length)
+    {
+        _channels = channels;
         for (var i = 0; i < channels.Length; i++)
         {
             if (channels[i] != FirstChannel + i)
@@ -43,10 +52,10 @@ public sealed class AxisSegment
     public int Start { get; }
 
     /// <summary>Positions covered, from <see cref="Start"/>; some of them may belong to other segments (interleaved channels).</summary>
-    public int Count => Channels.Length;
+    public int Count { get; }
 
     /// <summary>For each covered position its channel among all channels of the network, or -1 if it belongs to another segment.</summary>
-    public int[] Channels { get; }
+    public int[] Channels => _channels ??= [.. Enumerable.Range(FirstChannel, Count)];
 
     /// <summary>The channel of the first position if the channels are consecutive, else -1.</summary>
     public int FirstChannel { get; }
@@ -55,6 +64,11 @@ public sealed class AxisSegment
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static AxisSegment[] Of(ChannelMap map, IReadOnlyList<ChannelGroup> groups)
     {
+        if (map.Ranges is [var only])
+        {
+            return [new AxisSegment(only.Group, 0, groups[only.Group].FirstChannel + only.Start, only.Count)];
+        }
+
         var bounds = new SortedDictionary<int, (int First, int Last)>();
         var position = 0;
         foreach (var range in map.Ranges)

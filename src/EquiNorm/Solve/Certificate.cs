@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
 using EquiNorm.Backends;
 using EquiNorm.Plan;
@@ -18,6 +19,9 @@ namespace EquiNorm.Solve;
 /// </remarks>
 internal sealed class Certificate
 {
+    // Where four terms of the series of log(1 + x) are exact to rounding.
+    private const double NearOne = 0.01;
+
     private readonly RescalingState _state;
     private readonly RescalingPlan _plan;
     private readonly GainLimit _limit;
@@ -37,7 +41,7 @@ internal sealed class Certificate
         _state = state;
         _plan = state.Plan;
         _limit = limit;
-        _factors = new double[_plan.Problem.Network.ChannelCount];
+        _factors = new double[limit.Exists ? _plan.Problem.Network.ChannelCount : 0];
         _rho = new double[_plan.Problem.Network.ChannelCount];
         var widest = _plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
         _inflow = new double[widest];
@@ -187,7 +191,10 @@ internal sealed class Certificate
             AddFlow(incidents[i], order.CarrierAxis, logObjective, probed: false, carriers[i] ? carried : kept);
         }
 
-        for (var c = 0; c < channels.Count; c++)
+        var c = !_limit.Exists && _state.AreLive(channels.FirstChannel, channels.Count)
+            ? BalanceNearOne(inflow, kept, carried, _rho.AsSpan(channels.FirstChannel, channels.Count), ref s, ref t)
+            : 0;
+        for (; c < channels.Count; c++)
         {
             if (!_state.IsLive(channels.FirstChannel + c))
             {
@@ -196,7 +203,7 @@ internal sealed class Certificate
 
             // What comes from the far side less what goes on; into the channel less out of it is that, or its opposite.
             var excess = inflow[c] - kept[c] - carried[c];
-            var u = _factors[channels.FirstChannel + c];
+            var u = _limit.Exists ? _factors[channels.FirstChannel + c] : 0;
             var imbalance = order.CarrierAxis == Axis.Input ? excess : -excess;
             if (_limit.Exists && _limit.Side(u) * imbalance < 0)
             {
@@ -229,6 +236,39 @@ internal sealed class Certificate
             flow.Clear();
             return flow;
         }
+    }
+
+    // Whole vectors of live channels as long as all of them are within a hundredth of balance; returns the first channel that is left to do.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int BalanceNearOne(
+        ReadOnlySpan<double> inflow, ReadOnlySpan<double> kept, ReadOnlySpan<double> carried, Span<double> rho, ref double s, ref double t)
+    {
+        var c = 0;
+        var (flows, logs) = (Vector<double>.Zero, Vector<double>.Zero);
+        for (; c <= rho.Length - Vector<double>.Count; c += Vector<double>.Count)
+        {
+            var (into, stays, goes) = (new Vector<double>(inflow[c..]), new Vector<double>(kept[c..]), new Vector<double>(carried[c..]));
+            var x = (into - stays - goes) / goes;
+            if (!Vector.LessThanAll(Vector.Abs(x), new Vector<double>(NearOne)))
+            {
+                break; // also where nothing is carried: not a number
+            }
+
+            var ratio = (into - stays) / goes;
+            ratio.CopyTo(rho[c..]);
+            var flow = ratio * goes;
+            flows += stays + flow;
+            var half = x / (new Vector<double>(2) + x);
+            var square = half * half;
+            var series = Vector.MultiplyAddEstimate(square, new Vector<double>(1.0 / 7), new Vector<double>(1.0 / 5));
+            series = Vector.MultiplyAddEstimate(square, series, new Vector<double>(1.0 / 3));
+            series = Vector.MultiplyAddEstimate(square, series, Vector<double>.One);
+            logs += flow * (half + half) * series;
+        }
+
+        s += Vector.Sum(flows);
+        t += Vector.Sum(logs);
+        return c;
     }
 
     // Adds the flow through one weight at each live channel of a group, relative to F.
@@ -289,7 +329,7 @@ internal sealed class Certificate
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static double LogOnePlus(double x)
     {
-        if (Math.Abs(x) < 0.01)
+        if (Math.Abs(x) < NearOne)
         {
             var half = x / (2 + x);
             var square = half * half;

@@ -17,11 +17,13 @@ internal sealed class Extrapolation
     private readonly RescalingState _state;
     private readonly GainLimit _limit;
     private readonly Anderson _anderson = new(Depth);
-    private readonly int[] _channels;
-    private readonly double[] _all;
-    private readonly double[] _plain;
-    private readonly double[] _start;
-    private readonly double[] _end;
+
+    // Made when the first point is kept: most solves end before.
+    private int[] _channels = [];
+    private double[] _all = [];
+    private double[] _plain = [];
+    private double[] _start = [];
+    private double[] _end = [];
     private double _plainObjective;
     private bool _hasStart;
 
@@ -29,17 +31,6 @@ internal sealed class Extrapolation
     {
         _state = state;
         _limit = limit;
-        var channels = new List<int>();
-        foreach (var group in state.Plan.Groups.Where(g => !g.Group.IsPinned))
-        {
-            channels.AddRange(Enumerable.Range(group.Group.FirstChannel, group.Group.Count).Where(state.IsLive));
-        }
-
-        _channels = [.. channels];
-        _all = new double[state.Plan.Problem.Network.ChannelCount];
-        _plain = new double[_all.Length];
-        _start = new double[_channels.Length];
-        _end = new double[_channels.Length];
     }
 
     /// <summary>Whether the running sweep started from an extrapolated point that is not accepted yet.</summary>
@@ -72,6 +63,11 @@ internal sealed class Extrapolation
     /// <summary>At the end of an accepted sweep: records it, and extrapolates if convergence is slow.</summary>
     public void Advance(double logObjective, bool extrapolate)
     {
+        if (_all.Length == 0)
+        {
+            MakeRoom();
+        }
+
         _state.ReadLogFactors(_all);
         Gather(_all, _end);
         if (_hasStart)
@@ -96,6 +92,21 @@ internal sealed class Extrapolation
 
         _state.WriteLogFactors(_all);
         IsPending = true;
+    }
+
+    private void MakeRoom()
+    {
+        var channels = new List<int>();
+        foreach (var group in _state.Plan.Groups.Where(g => !g.Group.IsPinned))
+        {
+            channels.AddRange(Enumerable.Range(group.Group.FirstChannel, group.Group.Count).Where(_state.IsLive));
+        }
+
+        _channels = [.. channels];
+        _all = new double[_state.Plan.Problem.Network.ChannelCount];
+        _plain = new double[_all.Length];
+        _start = new double[_channels.Length];
+        _end = new double[_channels.Length];
     }
 
     private void Gather(double[] all, double[] live)

@@ -7,7 +7,8 @@ namespace EquiNorm.Solve;
 
 /// <summary>
 /// Steps that the host drives, on any backend: a step reads every weight once for its row and column sums, corrects whole groups, updates
-/// all channels (Jacobi) and multiplies everything that is bound in place: 3 |W| bytes of traffic, and 2 for each companion.
+/// all channels (Jacobi) and multiplies everything that is bound in place: 3 |W| bytes of traffic, and 2 for each companion. Float64 weights
+/// are read once more on the CPU, for their largest magnitude; a weight that reads several groups (a concatenation) once per axis.
 /// </summary>
 /// <remarks>
 /// Elements may change between steps, and so may what is bound; steps in between allocate nothing (on the CPU, unless a factor is beyond

@@ -53,6 +53,8 @@ internal sealed unsafe class ChannelFactors
 
     public bool IsLive(int channel) => _live[channel];
 
+    public bool AreLive(int first, int count) => !_live.AsSpan(first, count).Contains(false);
+
     public ReadOnlySpan<bool> Live(int group) =>
         _live.AsSpan(_plan.Groups[group].Group.FirstChannel, _plan.Groups[group].Group.Count);
 

@@ -203,6 +203,8 @@ internal sealed unsafe class CpuState : RescalingState
 
     public override bool IsLive(int channel) => _factors.IsLive(channel);
 
+    public override bool AreLive(int first, int count) => _factors.AreLive(first, count);
+
     public override (int Output, int Input, int Kernel, double Value)? FindNonFinite(int weight) =>
         EnergyLoader.FindNonFinite(_weights[weight]);
 

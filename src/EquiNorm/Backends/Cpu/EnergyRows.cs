@@ -45,30 +45,17 @@ internal static unsafe class EnergyRows<TLanes, TVector, TElement, TPower>
         var partial = (TVector*)CacheLine.Align(stack);
         TVector tailMask = TLanes.LoadFloat64(TailMask(kernel, (long*)(partial + TLanes.Count)));
         long channelBytes = (long)kernel * TElement.Bytes;
-        int i = 0;
+        int i = EnergyRows3x3<TPower>.CanRun<TLanes, TElement>(kernel)
+            ? EnergyRows3x3<TPower>.Run((float*)source, count, destination, power)
+            : 0;
         if (kernel >= TLanes.Count)
         {
             for (; i <= count - TLanes.Count; i += TLanes.Count)
             {
                 byte* channel = source + (i * channelBytes);
-                if (kernel > TLanes.Count && kernel < 2 * TLanes.Count)
+                for (int c = 0; c < TLanes.Count; c++, channel += channelBytes)
                 {
-                    // 3x3 on 512-bit vectors: one vector and a masked one, no inner loop.
-                    byte* tail = channel + ((long)(kernel - TLanes.Count) * TElement.Bytes);
-                    for (int c = 0; c < TLanes.Count; c++, channel += channelBytes, tail += channelBytes)
-                    {
-                        Prefetch.Line(channel + Prefetch.Distance);
-                        TVector sum = power.Energy<TLanes, TVector>(TElement.Load<TLanes, TVector>(channel));
-                        TVector rest = TLanes.And(TElement.Load<TLanes, TVector>(tail), tailMask);
-                        partial[c] = power.AddEnergy<TLanes, TVector>(sum, rest);
-                    }
-                }
-                else
-                {
-                    for (int c = 0; c < TLanes.Count; c++, channel += channelBytes)
-                    {
-                        partial[c] = LongRun(channel, kernel, tailMask, power);
-                    }
+                    partial[c] = LongRun(channel, kernel, tailMask, power);
                 }
 
                 TLanes.StoreFloat64((byte*)(destination + i), TPower.TotalEach<TLanes, TVector>(partial));

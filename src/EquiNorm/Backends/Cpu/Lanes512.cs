@@ -132,10 +132,7 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
     {
         if (Avx512F.IsSupported)
         {
-            // Neighbours, then 128-bit lanes, then halves: 14 shuffles and 7 additions, none of which crosses memory.
-            var (ab, cd) = (Pairs(rows[0], rows[1]), Pairs(rows[2], rows[3]));
-            var (ef, gh) = (Pairs(rows[4], rows[5]), Pairs(rows[6], rows[7]));
-            return Lanes128Apart(Lanes128Apart(ab, cd), Lanes128Apart(ef, gh));
+            return SumEach(rows[0], rows[1], rows[2], rows[3], rows[4], rows[5], rows[6], rows[7]);
         }
 
         // The rows are in memory, so their halves are added by 256-bit loads without a shuffle.
@@ -143,6 +140,18 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
         return Vector512.Create(
             Lanes256.SumFour(half[0] + half[1], half[2] + half[3], half[4] + half[5], half[6] + half[7]),
             Lanes256.SumFour(half[8] + half[9], half[10] + half[11], half[12] + half[13], half[14] + half[15]));
+    }
+
+    /// <summary>Lane r of the result is the sum of the lanes of the r-th argument. AVX-512.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<double> SumEach(
+        Vector512<double> a, Vector512<double> b, Vector512<double> c, Vector512<double> d,
+        Vector512<double> e, Vector512<double> f, Vector512<double> g, Vector512<double> h)
+    {
+        // Neighbours, then 128-bit lanes, then halves: 14 shuffles and 7 additions, none of which crosses memory.
+        var (ab, cd) = (Pairs(a, b), Pairs(c, d));
+        var (ef, gh) = (Pairs(e, f), Pairs(g, h));
+        return Lanes128Apart(Lanes128Apart(ab, cd), Lanes128Apart(ef, gh));
     }
 
     // Sums of neighbouring elements, of a and b in turn.

@@ -2,6 +2,7 @@
 // outside, blocks of four rows inside, so that factors and inner sums of a chunk stay in cache for all rows.
 
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace EquiNorm.Backends.Cpu;
 
@@ -129,6 +130,10 @@ internal static unsafe class TileWalk<TReader>
         {
             int columns = Math.Min(SumKernels.ChunkColumns, inner - j);
             int whole = columns - (columns % TLanes.Count);
+
+            // Of the columns behind the last whole vector half a vector goes at once: 500 columns end with four.
+            int half = TLanes.Count == 2 * Lanes256.Count && columns - whole >= Lanes256.Count ? Lanes256.Count : 0;
+            int rest = whole + half;
             byte* chunk = data + ((long)j * TReader.Bytes);
             int r = 0;
             for (; r <= outer - SumLoops<TLanes, TVector, TReader, TDots, TAxpys>.Rows;
@@ -136,10 +141,16 @@ internal static unsafe class TileWalk<TReader>
             {
                 byte* rows = chunk + (r * rowBytes);
                 SumLoops<TLanes, TVector, TReader, TDots, TAxpys>.FourRows(rows, rowBytes, whole, sums.Offset(r, j));
-                if (whole != columns)
+                if (half != 0)
+                {
+                    SumLoops<Lanes256, Vector256<double>, TReader, TDots, TAxpys>.FourRows(
+                        rows + ((long)whole * TReader.Bytes), rowBytes, half, sums.Offset(r, j + whole));
+                }
+
+                if (rest != columns)
                 {
                     SumLoops<LanesScalar, double, TReader, TDots, TAxpys>.FourRows(
-                        rows + ((long)whole * TReader.Bytes), rowBytes, columns - whole, sums.Offset(r, j + whole));
+                        rows + ((long)rest * TReader.Bytes), rowBytes, columns - rest, sums.Offset(r, j + rest));
                 }
             }
 

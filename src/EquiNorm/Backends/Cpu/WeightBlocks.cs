@@ -113,6 +113,10 @@ internal sealed class TileGrid
             var columns = Math.Min(MaxColumns, Math.Max(1, columnEnd - columnFirst));
             var elements = Math.Min(MinElements, (long)columns * Math.Max(1, blocks.Kernel));
             var rows = Math.Max(MinRows, ((int)((MinElements + elements - 1) / elements) + RowMultiple - 1) / RowMultiple * RowMultiple);
+
+            // Bands of nearly the same height: two threads that share a matrix of 500 rows have 256 and 244, not 272 and 228.
+            var bands = Math.Max(1, (rowEnd - rowFirst + rows - 1) / rows);
+            rows = Math.Min(rows, ((rowEnd - rowFirst + bands - 1) / bands + RowMultiple - 1) / RowMultiple * RowMultiple);
             for (var (r, band) = (rowFirst, 0); r < rowEnd; r += rows, band++)
             {
                 for (var (c, stripe) = (columnFirst, 0); c < columnEnd; c += columns, stripe++)

@@ -1,10 +1,11 @@
-// Persistent threads that run the items 0 .. n-1 of a job: threads - 1 workers and the caller, each claiming the next item
-// from a shared counter. A run allocates nothing. Workers spin some ten microseconds between runs, because a solve issues
-// thousands of runs that are microseconds apart, and then block.
+// Persistent threads that run the items 0 .. n-1 of a job: threads - 1 workers and the caller. Of T threads, thread w has the
+// items w, w + T, w + 2 T, ... and helps the others when it has done them: the same tile of a weight goes to the same thread
+// in run after run, and is found in the cache of its core. A run allocates nothing. Workers spin some ten microseconds
+// between runs, because a solve issues thousands of runs that are microseconds apart, and then block.
 //
-// The counter is one 64-bit word, (run number << 32) | next item, claimed by compare-and-swap. A worker that read the word
-// before a run ended cannot claim an item of the next run with the old job: the run number differs and the swap fails.
-// Between runs the item part is Closed, so the job's fields can be written while workers look on.
+// Each thread's items have a counter, a 64-bit word (run number << 32) | items claimed, changed by compare-and-swap. Who read
+// a word before a run ended cannot claim an item of the next run with the old job: the run number differs and the swap fails.
+// Between runs the lower part of all words is Closed, so the job's fields can be written while workers look on.
 
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
@@ -29,13 +30,15 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     private readonly Thread[] _workers;
     private readonly object _gate = new();
-    private Shared _shared;
+    private readonly Counter[] _claimed;
+    private Completion _completion;
+    private uint _run;
     private int _sleepers;
     private int _busy;
     private volatile bool _stopping;
     private ExceptionDispatchInfo? _failure;
 
-    // The published job: valid while the word's item part is not Closed.
+    // The published job: valid while the lower part of the words is not Closed.
     private void* _job;
     private delegate*<void*, int, int, void> _execute;
     private int _itemCount;
@@ -43,8 +46,13 @@ internal sealed unsafe class WorkerPool : IDisposable
     public WorkerPool(int threads)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
-        _shared.Word = Closed;
         _workers = new Thread[threads - 1];
+        _claimed = new Counter[threads];
+        foreach (ref Counter counter in _claimed.AsSpan())
+        {
+            counter.Word = Closed;
+        }
+
         for (int w = 0; w < _workers.Length; w++)
         {
             int worker = w + 1;
@@ -128,11 +136,15 @@ internal sealed unsafe class WorkerPool : IDisposable
         _execute = execute;
         _itemCount = itemCount;
         _failure = null;
-        _shared.Completed = 0;
-        ulong run = (ulong)(uint)((int)(_shared.Word >> 32) + 1) << 32;
+        _completion.Items = 0;
+        ulong run = (ulong)(++_run) << 32;
 
-        // A full fence: the fields above are visible before the run opens, and the run is open before _sleepers is read.
-        Interlocked.Exchange(ref _shared.Word, run);
+        // Full fences: the fields above are visible before the run opens, and the run is open before _sleepers is read.
+        foreach (ref Counter counter in _claimed.AsSpan())
+        {
+            Interlocked.Exchange(ref counter.Word, run);
+        }
+
         if (Volatile.Read(ref _sleepers) != 0)
         {
             lock (_gate)
@@ -145,31 +157,46 @@ internal sealed unsafe class WorkerPool : IDisposable
 
         // Workers still hold items. Sleeping (threshold -1: never) would add a millisecond.
         SpinWait spinner = default;
-        while (Volatile.Read(ref _shared.Completed) != itemCount)
+        while (Volatile.Read(ref _completion.Items) != itemCount)
         {
             spinner.SpinOnce(sleep1Threshold: -1);
         }
 
-        Interlocked.Exchange(ref _shared.Word, run | Closed);
+        foreach (ref Counter counter in _claimed.AsSpan())
+        {
+            Interlocked.Exchange(ref counter.Word, run | Closed);
+        }
+
         _failure?.Throw();
     }
 
-    // Executes items of the open run until none is left.
+    // Executes items of the open run until none is left: first the thread's own, then those of the threads behind it.
     private void Claim(int worker)
+    {
+        int threads = _claimed.Length;
+        for (int n = 0; n < threads; n++)
+        {
+            int owner = worker + n < threads ? worker + n : worker + n - threads;
+            ClaimFrom(ref _claimed[owner].Word, owner, worker);
+        }
+    }
+
+    private void ClaimFrom(ref ulong claimed, int owner, int worker)
     {
         while (true)
         {
-            ulong word = Volatile.Read(ref _shared.Word);
-            uint item = (uint)word;
+            ulong word = Volatile.Read(ref claimed);
+            uint next = (uint)word;
+            long item = owner + ((long)next * _claimed.Length);
             int count = Volatile.Read(ref _itemCount);
-            if (item == Closed || item >= (uint)count)
+            if (next == Closed || item >= count)
             {
                 return;
             }
 
             void* job = _job;
             delegate*<void*, int, int, void> execute = _execute;
-            if (Interlocked.CompareExchange(ref _shared.Word, word + 1, word) != word)
+            if (Interlocked.CompareExchange(ref claimed, word + 1, word) != word)
             {
                 continue;
             }
@@ -187,7 +214,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             }
             finally
             {
-                Interlocked.Increment(ref _shared.Completed);
+                Interlocked.Increment(ref _completion.Items);
             }
         }
     }
@@ -197,27 +224,29 @@ internal sealed unsafe class WorkerPool : IDisposable
         uint seen = 0;
         while (!_stopping)
         {
-            uint run = (uint)(Volatile.Read(ref _shared.Word) >> 32);
+            uint run = RunOf(worker);
             if (run != seen)
             {
                 seen = run;
                 Claim(worker);
             }
-            else if (!SpinUntilNewRun(seen))
+            else if (!SpinUntilNewRun(worker, seen))
             {
-                BlockUntilNewRun(seen);
+                BlockUntilNewRun(worker, seen);
             }
         }
     }
 
-    private bool SpinUntilNewRun(uint seen)
+    private uint RunOf(int worker) => (uint)(Volatile.Read(ref _claimed[worker].Word) >> 32);
+
+    private bool SpinUntilNewRun(int worker, uint seen)
     {
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
         do
         {
             for (int i = 0; i < 8; i++)
             {
-                if ((uint)(Volatile.Read(ref _shared.Word) >> 32) != seen || _stopping)
+                if (RunOf(worker) != seen || _stopping)
                 {
                     return true;
                 }
@@ -233,12 +262,12 @@ internal sealed unsafe class WorkerPool : IDisposable
         return false;
     }
 
-    private void BlockUntilNewRun(uint seen)
+    private void BlockUntilNewRun(int worker, uint seen)
     {
         lock (_gate)
         {
             Interlocked.Increment(ref _sleepers);
-            while (!_stopping && (uint)(Volatile.Read(ref _shared.Word) >> 32) == seen)
+            while (!_stopping && RunOf(worker) == seen)
             {
                 Monitor.Wait(_gate);
             }
@@ -247,14 +276,18 @@ internal sealed unsafe class WorkerPool : IDisposable
         }
     }
 
-    // The two contended words, on cache lines of their own.
-    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Explicit, Size = 384)]
-    private struct Shared
+    // Contended words have cache lines of their own, two of them: the hardware fetches lines in pairs.
+    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Explicit, Size = 128)]
+    private struct Counter
+    {
+        [System.Runtime.InteropServices.FieldOffset(0)]
+        public ulong Word;
+    }
+
+    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Explicit, Size = 256)]
+    private struct Completion
     {
         [System.Runtime.InteropServices.FieldOffset(128)]
-        public ulong Word;
-
-        [System.Runtime.InteropServices.FieldOffset(256)]
-        public int Completed;
+        public int Items;
     }
 }
