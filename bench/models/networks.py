@@ -8,24 +8,14 @@ something), is written as ONNX with its normalisations in the graph, rescaled, v
 it can read the model, else by the small interpreter in onnx_torch.py in float64. Needs torch, torchvision, onnx, numpy and, for the first engine,
 cv2. Seeds are fixed; other versions of these packages may give other weights.
 """
-import argparse
-import collections
-import json
-import os
-import re
-import shlex
-import subprocess
-import sys
-
-import numpy as np
 import torch
 import torchvision
 from torch import nn
 
 import more_networks
 import onnx_torch
+from common import SEED, Rescaling, blockers, deviation, finish, named, parser, run_opencv
 
-SEED = 1902
 FULL = False  # images of 224 x 224 (Inception: 299 x 299), heads as they are
 
 
@@ -106,42 +96,6 @@ def export(network, image, path):
                       input_names=["image"], output_names=["scores"])
 
 
-def run_opencv(path, image):
-    try:
-        import cv2
-    except ImportError:
-        return None
-    try:
-        network = cv2.dnn.readNetFromONNX(path)
-        network.setInput(image.numpy())
-        return network.forward().copy()
-    except cv2.error:
-        return None
-
-
-def tool(command, *arguments):
-    run = subprocess.run([*shlex.split(command), *arguments, "--json"], capture_output=True, text=True)
-    try:
-        return run.returncode, json.loads(run.stdout)
-    except json.JSONDecodeError:
-        sys.exit(f"{arguments}: exit code {run.returncode}\n{run.stderr}")
-
-
-def deviation(before, after):
-    return float(np.abs(before - after).max() / np.abs(before).max())
-
-
-def blockers(report):
-    """Channels pinned by each operator, the ends of the network not counted."""
-    counts = collections.Counter()
-    for group in report["pinned"]:
-        reason = group["reason"]
-        if reason.startswith("network ") or reason.startswith("constant "):
-            continue
-        counts[re.split(r"[ :]", reason)[0]] += group["channels"]
-    return counts
-
-
 def check(name, options):
     build, shape = NETWORKS.get(name) or more_networks.FULL_SIZE[name]
     if FULL and name in NETWORKS and name not in more_networks.NETWORKS:
@@ -150,60 +104,36 @@ def check(name, options):
     network, image = prepare(build(), shape)
     with torch.no_grad():
         expected = network(image).numpy()
-    source, target = (os.path.join(options.out, f"{name}{end}.onnx") for end in ("", ".rescaled"))
-    export(network, image, source)
-    code, report = tool(options.tool, "rescale", source, "-o", target)
-    verified, verification = tool(options.tool, "verify", source, target)
-    engine, before, after = "OpenCV", run_opencv(source, image), None
+    files = Rescaling(name, options)
+    export(network, image, files.source)
+    report = files.run()
+    engine, before, after = "OpenCV", run_opencv(files.source, image), None
     if before is not None and deviation(expected, before) < 1e-3:
-        after = run_opencv(target, image)
+        after = run_opencv(files.target, image)
     if after is None:
-        engine, before, after = "interpreter", onnx_torch.run(source, image), onnx_torch.run(target, image)
+        engine, before, after = "interpreter", onnx_torch.run(files.source, image), onnx_torch.run(files.target, image)
     pinned = blockers(report)
     stuck = sum(not g["reason"].startswith(("network ", "constant ")) for g in report["pinned"])
     row = {
         "network": name,
         "groups free / pinned": f"{report['groups']} / {stuck}",
         "channels free / pinned": f"{report['channels']} / {sum(pinned.values())}",
-        "pinned by": ", ".join(f"{op} {count}" for op, count in pinned.most_common()) or "-",
-        "F before": f"{report['objectiveBefore']:.4g}",
-        "F after": f"{report['objectiveAfter']:.4g}",
-        "sweeps": f"{report['sweeps']:.1f}",
-        "gap": f"{report['gapBound']:.1e}" if report["gapBound"] is not None else "none",
-        "verify": f"{verification['maxDeviation']:.1e}" if verification["same"] else "NOT THE SAME",
+        "pinned by": named(pinned),
+        **files.figures(),
         "outputs": f"{deviation(before, after):.1e}",
         "engine": engine,
     }
-    good = code == 0 and verified == 0 and deviation(before, after) <= 2e-5 and deviation(expected, before) < 1e-3
-    print(("ok  " if good else "BAD ") + json.dumps(row), flush=True)
-    if not good:
-        print(f"    exit codes {code} {verified}, {report['message']}, {verification['reason']}, engine against torch {deviation(expected, before):.1e}")
-    if not options.keep:
-        os.remove(source)
-        os.remove(target)
-    return row, good
+    return files.conclude(row, expected, before, after)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tool", default="equinorm")
-    parser.add_argument("--out", default="/tmp")
-    parser.add_argument("--full", action="store_true", help="at full size: images of 224 x 224, the dense heads of AlexNet and VGG as they are")
-    parser.add_argument("--keep", action="store_true", help="keep the ONNX files")
-    parser.add_argument("--markdown", help="write the table to this file")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*NETWORKS, *more_networks.FULL_SIZE]))
-    options = parser.parse_args()
+    arguments = parser(__doc__, [*NETWORKS, *more_networks.FULL_SIZE])
+    arguments.add_argument("--full", action="store_true", help="at full size: images of 224 x 224, the dense heads of AlexNet and VGG as they are")
+    options = arguments.parse_args()
     global FULL
     FULL = options.full
     everything = [*(n for n in NETWORKS if n not in more_networks.NETWORKS), *more_networks.FULL_SIZE]
-    results = [check(name, options) for name in options.names or (everything if FULL else NETWORKS)]
-    if options.markdown:
-        titles = list(results[0][0])
-        with open(options.markdown, "w", encoding="utf-8") as file:
-            file.write("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles) + "\n")
-            for row, _ in results:
-                file.write("| " + " | ".join(row.values()) + " |\n")
-    sys.exit(0 if all(good for _, good in results) else 1)
+    finish([check(name, options) for name in options.names or (everything if FULL else NETWORKS)], options)
 
 
 if __name__ == "__main__":

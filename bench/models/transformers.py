@@ -7,10 +7,7 @@ As networks.py does for torchvision's convolutional networks: random weights wit
 normalisation written out (operator set 13) or as one operator (17), rescaled, verified, run before and after: by OpenCV where it can read the
 model, else by the interpreter in onnx_torch.py in float64. vit_b_16 is torchvision's at full size (344 MB), the others are small.
 """
-import argparse
 import math
-import os
-import sys
 
 import numpy as np
 import torch
@@ -18,10 +15,8 @@ import torchvision
 from torch import nn
 from torch.nn import functional as F
 
-import networks
 import onnx_torch
-
-SEED = networks.SEED
+from common import LIMIT, SEED, Rescaling, blockers, deviation, finish, named, parser, run_opencv
 
 
 class RMSNorm(nn.Module):
@@ -197,62 +192,36 @@ def check(name, options):
     network, inputs = prepare(build(), shape)
     with torch.no_grad():
         expected = network(inputs).numpy()
-    source, target = (os.path.join(options.out, f"{name}{end}.onnx") for end in ("", ".rescaled"))
-    torch.onnx.export(network, inputs, source, opset_version=opset, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=not options.unfolded,
-                      input_names=["x"], output_names=["y"])
-    code, report = networks.tool(options.tool, "rescale", source, "-o", target)
-    verified, verification = networks.tool(options.tool, "verify", source, target)
-    before, after = onnx_torch.run(source, inputs), onnx_torch.run(target, inputs)
-    pinned = networks.blockers(report)
+    files = Rescaling(name, options)
+    torch.onnx.export(network, inputs, files.source, opset_version=opset, training=torch.onnx.TrainingMode.PRESERVE,
+                      do_constant_folding=not options.unfolded, input_names=["x"], output_names=["y"])
+    report = files.run()
+    before, after = onnx_torch.run(files.source, inputs), onnx_torch.run(files.target, inputs)
     row = {
         "network": name,
         "groups": str(report["groups"]),
         "channels": str(report["channels"]),
-        "pinned by": ", ".join(f"{op} {count}" for op, count in pinned.most_common()) or "-",
-        "F before": f"{report['objectiveBefore']:.4g}",
-        "F after": f"{report['objectiveAfter']:.4g}",
-        "sweeps": f"{report['sweeps']:.1f}",
-        "gap": f"{report['gapBound']:.1e}" if report["gapBound"] is not None else "none",
-        "verify": f"{verification['maxDeviation']:.1e}" if verification["same"] else "NOT THE SAME",
-        "outputs": f"{networks.deviation(before, after):.1e}",
-        "OpenCV": opencv(source, target, inputs, expected),
+        "pinned by": named(blockers(report)),
+        **files.figures(),
+        "outputs": f"{deviation(before, after):.1e}",
+        "OpenCV": opencv(files.source, files.target, inputs, expected),
     }
-    good = code == 0 and verified == 0 and networks.deviation(before, after) <= 2e-5 and networks.deviation(expected, before) < 1e-3
-    good &= row["OpenCV"] == "-" or float(row["OpenCV"]) <= 2e-5
-    print(("ok  " if good else "BAD ") + str(row), flush=True)
-    if not good:
-        print(f"    exit codes {code} {verified}, {report['message']}, {verification['reason']}, torch {networks.deviation(expected, before):.1e}")
-    if not options.keep:
-        os.remove(source)
-        os.remove(target)
-    return row, good
+    return files.conclude(row, expected, before, after, others=row["OpenCV"] == "-" or float(row["OpenCV"]) <= LIMIT)
 
 
 def opencv(source, target, inputs, expected):
-    before = networks.run_opencv(source, inputs)
-    if before is None or before.shape != expected.shape or networks.deviation(expected, before) > 1e-3:
+    before = run_opencv(source, inputs)
+    if before is None or before.shape != expected.shape or deviation(expected, before) > 1e-3:
         return "-"
-    after = networks.run_opencv(target, inputs)
-    return "-" if after is None else f"{networks.deviation(before, after):.1e}"
+    after = run_opencv(target, inputs)
+    return "-" if after is None else f"{deviation(before, after):.1e}"
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tool", default="equinorm")
-    parser.add_argument("--out", default="/tmp")
-    parser.add_argument("--keep", action="store_true", help="keep the ONNX files")
-    parser.add_argument("--unfolded", action="store_true", help="export without constant folding: weights lie behind transpositions")
-    parser.add_argument("--markdown", help="write the table to this file")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(MODELS))
-    options = parser.parse_args()
-    results = [check(name, options) for name in options.names or MODELS]
-    if options.markdown:
-        titles = list(results[0][0])
-        with open(options.markdown, "w", encoding="utf-8") as file:
-            file.write("| " + " | ".join(titles) + " |\n|" + "---|" * len(titles) + "\n")
-            for row, _ in results:
-                file.write("| " + " | ".join(row.values()) + " |\n")
-    sys.exit(0 if all(good for _, good in results) else 1)
+    arguments = parser(__doc__, MODELS)
+    arguments.add_argument("--unfolded", action="store_true", help="export without constant folding: weights lie behind transpositions")
+    options = arguments.parse_args()
+    finish([check(name, options) for name in options.names or MODELS], options)
 
 
 if __name__ == "__main__":

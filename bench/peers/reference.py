@@ -25,14 +25,14 @@ import math
 import pathlib
 import platform
 import statistics
-import subprocess
 import sys
 import time
 
 import torch
 from torch import nn
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from machine import ROOT, commit, processor
+
 sys.path.insert(0, str(ROOT / "python"))
 import equinorm  # noqa: E402
 
@@ -187,10 +187,8 @@ def markdown(results, arguments):
     yield ""
     yield "`python3 bench/peers/reference.py --enorm CHECKOUT`"
     yield ""
-    processor = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor())
-    where = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{processor}, {arguments.threads} threads"
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    yield f"- {where}; torch {torch.__version__}, Python {platform.python_version()}; commit {commit}, {datetime.date.today()}"
+    where = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{processor()}, {arguments.threads} threads"
+    yield f"- {where}; torch {torch.__version__}, Python {platform.python_version()}; commit {commit()}, {datetime.date.today()}"
     yield f"- float32, p = 2; medians of {arguments.rounds} rounds; EquiNorm through its Python package and native library"
     yield "- reference: github.com/facebookresearch/enorm; its step leaves the last hidden layer alone"
     yield ""

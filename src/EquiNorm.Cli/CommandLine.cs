@@ -3,12 +3,12 @@ using System.Text.Json;
 using EquiNorm.Cli.Backends;
 using EquiNorm.Cli.Commands;
 using EquiNorm.Cli.Json;
-using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Text;
 using EquiNorm.Gpu.Cuda;
 using EquiNorm.Onnx;
 using EquiNorm.Problem;
 using EquiNorm.Safetensors;
+using static EquiNorm.Cli.ValueOption;
 
 namespace EquiNorm.Cli;
 
@@ -85,49 +85,22 @@ internal static class CommandLine
 
     private static Command Rescale(Streams streams, Gpus gpus, CancellationToken cancellation)
     {
-        var (input, network, names) = Place();
+        var place = new PlaceOptions();
         var output = new Option<string?>("--output", "-o") { Description = "Where the rescaled model goes; may be the model itself.", HelpName = "OUT" };
-        var norm = Option<double>("--norm", "2", "Exponent p of the norm: 2, 1 or any positive number; or inf, which makes the largest magnitudes of each channel equal (cross-layer equalization).", "P", Values.Norm);
-        var tolerance = Unset("--tolerance", "1e-8, and 1e-4 for --norm inf", "Certified relative gap to the optimum at which the solve ends; for --norm inf the residual.", "GAP", Values.Positive);
-        var gain = Unset("--max-gain", "no limit", "Largest factor G: every factor is within 1/G and G, and the optimum is that of all such factors.", "G", Values.Gain);
-        var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps.", "N", Values.Count);
-        var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor: none, size (1 / (fan-in fan-out)) or depth:C (c^(p h), h layers above the output).", "none|size|depth:C", Values.Penalty);
-        var order = Option<SweepOrder>("--order", "auto", "Order of updates. Every order ends at the same optimum (for --norm inf residual networks may have several end points).", "auto|sequential|jacobi|colored|forward-backward", Values.Order);
-        var exact = new Option<bool>("--exact") { Description = "Powers of two only: scaling is exact, the norm is a little above the optimum." };
-        var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
-        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "Fold batch normalisation; or keep it and rescale its parameters; or scale gamma and beta only, for a model that will be trained further.", "fold|keep|scale", Values.Normalization);
-        normalization.Aliases.Add("--bn");
-        var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
-        var backend = Option<BackendChoice>("--backend", "auto", "Where the problem is solved: auto is the first CUDA GPU that can be used, else the CPU.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
-        var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var norm = Of<double>("--norm", "2", "Exponent p of the norm: 2, 1 or any positive number; or inf, which makes the largest magnitudes of each channel equal (cross-layer equalization).", "P", Values.Norm);
+        var solve = new SolveOptions(SolveWords.Rescale);
+        var order = Of<SweepOrder>("--order", "auto", "Order of updates. Every order ends at the same optimum (for --norm inf residual networks may have several end points).", "auto|sequential|jacobi|colored|forward-backward", Values.Order);
         var absorb = new Option<bool>("--absorb-bias") { Description = "Move high biases behind folded batch normalisations into the next layer. The function is then not quite the same." };
         var int8 = new Option<bool>("--int8") { Description = "Report the signal-to-noise of the weights in int8, before and after." };
         var dryRun = new Option<bool>("--dry-run") { Description = "Solve and report, write nothing." };
         var report = new Option<string?>("--report") { Description = "Also write a report as one HTML page: what was done, how well, what was left alone and why.", HelpName = "OUT.html" };
         var json = Json();
-        var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.")
-        {
-            input, output, network, names, norm, tolerance, gain, sweeps, penalty, order, exact, freeze, normalization, shared, backend, threads, absorb, int8, dryRun, report, json,
-        };
-        ForOnnx(command, network, normalization, shared, absorb);
+        var command = new Command("rescale", "Writes the equivalent model of smallest weight norm.") { place.Model, output, place.Network, place.Names, norm };
+        Add(command, [.. solve.Ends, order, .. solve.Means, absorb, int8, dryRun, report, json]);
+        ForOnnx(command, place, [.. solve.ForOnnx, absorb]);
         command.SetAction(p => (int)RescaleCommand.Run(
-            new RescaleRequest(p.GetRequiredValue(input), p.GetValue(output), p.GetValue(norm))
+            new RescaleRequest(solve.Read(p, place.Read(p), p.GetValue(order)), p.GetValue(output), p.GetValue(norm))
             {
-                Network = p.GetValue(network),
-                Names = p.GetValue(names),
-                Options = new RescalingOptions
-                {
-                    Tolerance = p.GetValue(tolerance),
-                    MaxGain = p.GetValue(gain),
-                    MaxSweeps = p.GetValue(sweeps),
-                    Order = p.GetValue(order),
-                    Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
-                },
-                Penalty = p.GetValue(penalty)!,
-                Model = new OnnxOptions { Normalization = p.GetValue(normalization), SharedWeights = p.GetValue(shared) },
-                Freeze = p.GetValue(freeze) ?? [],
-                Backend = p.GetValue(backend)!,
-                Threads = p.GetValue(threads),
                 Biases = p.GetValue(absorb) ? BiasHandling.Absorb : BiasHandling.Keep,
                 Int8 = p.GetValue(int8) ? Int8Report.Yes : Int8Report.No,
                 Mode = p.GetValue(dryRun) ? WriteMode.DryRun : WriteMode.Write,
@@ -140,67 +113,39 @@ internal static class CommandLine
 
     private static Command Compare(Streams streams, Gpus gpus, CancellationToken cancellation)
     {
-        var (input, network, names) = Place();
-        var norms = Option<IReadOnlyList<double>>("--norms", "1,2,inf", "Exponents of the norms to compare: positive numbers, or inf.", "P,P,...", Values.Norms);
-        var tolerance = Unset("--tolerance", "1e-8, and 1e-4 for inf", "Certified relative gap to the optimum at which a solve ends; for inf the residual.", "GAP", Values.Positive);
-        var gain = Unset("--max-gain", "no limit", "Largest factor G, as for rescale.", "G", Values.Gain);
-        var sweeps = Option<int>("--max-sweeps", "1000", "Largest number of sweeps for a norm.", "N", Values.Count);
-        var penalty = Option<PenaltyChoice>("--penalty", "none", "Weight of each tensor, as for rescale.", "none|size|depth:C", Values.Penalty);
-        var exact = new Option<bool>("--exact") { Description = "Powers of two only." };
-        var freeze = new Option<string[]>("--freeze") { Description = "Keep a weight or channel group as it is. Can be repeated.", HelpName = "NAME" };
-        var normalization = Option<NormalizationHandling>("--batch-norm", "fold", "What counts as the weights of a normalised layer, as for rescale.", "fold|keep|scale", Values.Normalization);
-        normalization.Aliases.Add("--bn");
-        var shared = Option<SharedWeightHandling>("--shared-weights", "tie", "A weight with several readers: one set of factors, or a copy for each.", "tie|copy", Values.Shared);
-        var backend = Option<BackendChoice>("--backend", "auto", "Where the problems are solved, as for rescale.", "auto|cpu|cuda[:N]|ilgpu[:NAME]", Values.Backend);
-        var threads = Option<int>("--threads", "0", "Threads; 0 for one per processor.", "N", Values.Threads);
+        var place = new PlaceOptions();
+        var norms = Of<IReadOnlyList<double>>("--norms", "1,2,inf", "Exponents of the norms to compare: positive numbers, or inf.", "P,P,...", Values.Norms);
+        var solve = new SolveOptions(SolveWords.Compare);
         var json = Json();
         var command = new Command("compare", "Solves a model for several norms and tables them, with what 8 bits lose of the weights. Writes nothing.")
         {
-            input, network, names, norms, tolerance, gain, sweeps, penalty, exact, freeze, normalization, shared, backend, threads, json,
+            place.Model, place.Network, place.Names, norms,
         };
-        ForOnnx(command, network, normalization, shared);
+        Add(command, [.. solve.Ends, .. solve.Means, json]);
+        ForOnnx(command, place, solve.ForOnnx);
         command.SetAction(p => (int)CompareCommand.Run(
-            new CompareRequest(p.GetRequiredValue(input), p.GetValue(norms)!)
-            {
-                Network = p.GetValue(network),
-                Names = p.GetValue(names),
-                Options = new RescalingOptions
-                {
-                    Tolerance = p.GetValue(tolerance),
-                    MaxGain = p.GetValue(gain),
-                    MaxSweeps = p.GetValue(sweeps),
-                    Factors = p.GetValue(exact) ? FactorSet.PowersOfTwo : FactorSet.Real,
-                },
-                Penalty = p.GetValue(penalty)!,
-                Model = new OnnxOptions { Normalization = p.GetValue(normalization), SharedWeights = p.GetValue(shared) },
-                Freeze = p.GetValue(freeze) ?? [],
-                Backend = p.GetValue(backend)!,
-                Threads = p.GetValue(threads),
-            },
-            Format(p.GetValue(json)), streams, gpus, cancellation));
+            new CompareRequest(solve.Read(p, place.Read(p), SweepOrder.Auto), p.GetValue(norms)!), Format(p.GetValue(json)), streams, gpus, cancellation));
         return command;
     }
 
     private static Command Inspect(Streams streams, CancellationToken cancellation)
     {
-        var (input, network, names) = Place();
-        var norm = Option<double>("--norm", "2", "Exponent p of the norm: any positive number, or inf for largest magnitudes.", "P", Values.Norm);
+        var place = new PlaceOptions();
+        var norm = Of<double>("--norm", "2", "Exponent p of the norm: any positive number, or inf for largest magnitudes.", "P", Values.Norm);
         var json = Json();
-        var command = new Command("inspect", "Shows the channel groups of a model, what pins them, and the norms of its layers.") { input, network, names, norm, json };
-        command.SetAction(p => (int)InspectCommand.Run(
-            new ModelPlace(p.GetRequiredValue(input), p.GetValue(network), p.GetValue(names)), p.GetValue(norm), Format(p.GetValue(json)), streams, cancellation));
+        var command = new Command("inspect", "Shows the channel groups of a model, what pins them, and the norms of its layers.") { place.Model, place.Network, place.Names, norm, json };
+        command.SetAction(p => (int)InspectCommand.Run(place.Read(p), p.GetValue(norm), Format(p.GetValue(json)), streams, cancellation));
         return command;
     }
 
     private static Command Verify(Streams streams, CancellationToken cancellation)
     {
-        var (first, network, names) = Place("A");
+        var first = new PlaceOptions("A");
         var second = new Argument<string>("B") { Description = "What should be a rescaling of it." };
         var json = Json();
-        var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first, second, network, names, json };
+        var command = new Command("verify", "Proves from the two files that B is a rescaling of A.") { first.Model, second, first.Network, first.Names, json };
         command.SetAction(p => (int)VerifyCommand.Run(
-            new ModelPlace(p.GetRequiredValue(first), p.GetValue(network), p.GetValue(names)),
-            new ModelPlace(p.GetRequiredValue(second), p.GetValue(network), p.GetValue(names)), Format(p.GetValue(json)), streams, cancellation));
+            first.Read(p), first.Read(p) with { Path = p.GetRequiredValue(second) }, Format(p.GetValue(json)), streams, cancellation));
         return command;
     }
 
@@ -221,16 +166,18 @@ internal static class CommandLine
         return command;
     }
 
-    // A model: an ONNX file, or a safetensors file with what it does not say itself.
-    private static (Argument<string> Input, Option<string?> Network, Option<string?> Names) Place(string name = "MODEL") => (
-        new Argument<string>(name) { Description = "The model: *.onnx; or, with --network, *.safetensors or *.safetensors.index.json." },
-        new Option<string?>("--network") { Description = "The network of a safetensors model, as 'equinorm describe' writes it for an ONNX export.", HelpName = "NET.json" },
-        new Option<string?>("--names") { Description = "A JSON object of names in the safetensors file by names in the network, where they differ.", HelpName = "NAMES.json" });
+    private static void Add(Command command, IEnumerable<Option> options)
+    {
+        foreach (var option in options)
+        {
+            command.Add(option);
+        }
+    }
 
     // What the description of a safetensors model says already.
-    private static void ForOnnx(Command command, Option<string?> network, params Option[] options) => command.Validators.Add(result =>
+    private static void ForOnnx(Command command, PlaceOptions place, IReadOnlyList<Option> options) => command.Validators.Add(result =>
     {
-        if (result.GetValue(network) is not null && options.FirstOrDefault(o => result.GetResult(o) is { Implicit: false }) is { } given)
+        if (result.GetValue(place.Network) is not null && options.FirstOrDefault(o => result.GetResult(o) is { Implicit: false }) is { } given)
         {
             result.AddError($"{given.Name} is for ONNX models: the description of a safetensors model says what is rescaled.");
         }
@@ -239,37 +186,6 @@ internal static class CommandLine
     private static Option<bool> Json() => new("--json") { Description = "One JSON object on standard output instead of text." };
 
     private static ResultFormat Format(bool json) => json ? ResultFormat.Json : ResultFormat.Text;
-
-    private static Option<double?> Unset(string name, string missing, string description, string help, ValueReader<double> read) =>
-        Described<double?>(name, missing, description, help, (string text, out double? value) =>
-        {
-            bool valid = read(text, out double number);
-            value = number;
-            return valid;
-        });
-
-    private static Option<T> Option<T>(string name, string missing, string description, string help, ValueReader<T> read)
-    {
-        var option = Described(name, missing, description, help, read);
-        option.DefaultValueFactory = _ => read(missing, out var value) ? value : throw new InvalidOperationException($"{name}: bad default {missing}.");
-        return option;
-    }
-
-    private static Option<T> Described<T>(string name, string missing, string description, string help, ValueReader<T> read) => new(name)
-    {
-        Description = $"{description} [default: {missing}]",
-        HelpName = help,
-        CustomParser = result =>
-        {
-            string text = result.Tokens.Count > 0 ? result.Tokens[^1].Value : "";
-            if (!read(text, out var value))
-            {
-                result.AddError($"{name}: '{text}' is not a valid {help}.");
-            }
-
-            return value;
-        },
-    };
 }
 
 /// <summary>How results are shown.</summary>

@@ -1,43 +1,20 @@
-using EquiNorm.Cli.Backends;
-using EquiNorm.Cli.Models;
-using EquiNorm.Onnx;
-using EquiNorm.Problem;
+using System.Diagnostics.CodeAnalysis;
 using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
 namespace EquiNorm.Cli.Commands;
 
 /// <summary>What `equinorm compare` was asked to do.</summary>
-/// <param name="Input">The model.</param>
-/// <param name="Norms">The exponents p.</param>
-internal sealed record CompareRequest(string Input, IReadOnlyList<double> Norms)
+internal sealed record CompareRequest : SolveRequest
 {
-    /// <summary>The network of a safetensors file as JSON; null for an ONNX model.</summary>
-    public string? Network { get; init; }
+    /// <summary>Makes a request.</summary>
+    /// <param name="solve">The model, and how it is solved.</param>
+    /// <param name="norms">The exponents p.</param>
+    [SetsRequiredMembers]
+    public CompareRequest(SolveRequest solve, IReadOnlyList<double> norms) : base(solve) => Norms = norms;
 
-    /// <summary>Names in the safetensors file by names in the network; null if they are the same.</summary>
-    public string? Names { get; init; }
-
-    /// <summary>Where the model is.</summary>
-    public ModelPlace Place => new(Input, Network, Names);
-
-    /// <summary>How the problems are solved.</summary>
-    public required RescalingOptions Options { get; init; }
-
-    /// <summary>The penalty.</summary>
-    public required PenaltyChoice Penalty { get; init; }
-
-    /// <summary>How the model is understood.</summary>
-    public required OnnxOptions Model { get; init; }
-
-    /// <summary>Weights and groups to keep.</summary>
-    public IReadOnlyList<string> Freeze { get; init; } = [];
-
-    /// <summary>Where the problems are solved.</summary>
-    public BackendChoice Backend { get; init; } = new(BackendKind.Auto);
-
-    /// <summary>Threads; 0 for one per processor.</summary>
-    public int Threads { get; init; }
+    /// <summary>The exponents p.</summary>
+    public IReadOnlyList<double> Norms { get; }
 }
 
 /// <summary>One norm.</summary>

@@ -40,7 +40,7 @@ internal sealed class ReportFile
             throw new CliException(ExitCode.Usage, $"--report {path} is the output itself; give the report a file of its own. Nothing was written.");
         }
 
-        if (new[] { request.Network, request.Names }.Any(f => f is not null && IsSame(path, f)))
+        if (new[] { request.Place.Network, request.Place.Names }.Any(f => f is not null && IsSame(path, f)))
         {
             throw new CliException(ExitCode.Usage, $"--report {path} is a file that describes the network; give the report a file of its own. Nothing was written.");
         }

@@ -1,7 +1,5 @@
-using EquiNorm.Cli.Backends;
-using EquiNorm.Cli.Models;
+using System.Diagnostics.CodeAnalysis;
 using EquiNorm.Onnx;
-using EquiNorm.Problem;
 using EquiNorm.Quantization;
 using EquiNorm.Solve;
 
@@ -38,37 +36,20 @@ internal enum BiasHandling
 }
 
 /// <summary>What `equinorm rescale` was asked to do.</summary>
-/// <param name="Input">The model.</param>
-/// <param name="Output">The output; null only with <see cref="WriteMode.DryRun"/>.</param>
-/// <param name="Norm">The exponent p.</param>
-internal sealed record RescaleRequest(string Input, string? Output, double Norm)
+internal sealed record RescaleRequest : SolveRequest
 {
-    /// <summary>The network of a safetensors file as JSON; null for an ONNX model.</summary>
-    public string? Network { get; init; }
+    /// <summary>Makes a request.</summary>
+    /// <param name="solve">The model, and how it is solved.</param>
+    /// <param name="output">The output; null only with <see cref="WriteMode.DryRun"/>.</param>
+    /// <param name="norm">The exponent p.</param>
+    [SetsRequiredMembers]
+    public RescaleRequest(SolveRequest solve, string? output, double norm) : base(solve) => (Output, Norm) = (output, norm);
 
-    /// <summary>Names in the safetensors file by names in the network; null if they are the same.</summary>
-    public string? Names { get; init; }
+    /// <summary>The output; null only with <see cref="WriteMode.DryRun"/>.</summary>
+    public string? Output { get; }
 
-    /// <summary>Where the model is.</summary>
-    public ModelPlace Place => new(Input, Network, Names);
-
-    /// <summary>How the problem is solved.</summary>
-    public required RescalingOptions Options { get; init; }
-
-    /// <summary>The penalty.</summary>
-    public required PenaltyChoice Penalty { get; init; }
-
-    /// <summary>How the model is understood.</summary>
-    public required OnnxOptions Model { get; init; }
-
-    /// <summary>Weights and groups to keep.</summary>
-    public IReadOnlyList<string> Freeze { get; init; } = [];
-
-    /// <summary>Where the problem is solved.</summary>
-    public BackendChoice Backend { get; init; } = new(BackendKind.Auto);
-
-    /// <summary>Threads; 0 for one per processor.</summary>
-    public int Threads { get; init; }
+    /// <summary>The exponent p.</summary>
+    public double Norm { get; }
 
     /// <summary>Whether the output is written.</summary>
     public WriteMode Mode { get; init; }

@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using EquiNorm.Cli.Commands;
+using EquiNorm.Cli.Models;
 using EquiNorm.Cli.Report;
 using EquiNorm.Cli.Report.Html;
 using EquiNorm.Onnx;
@@ -216,13 +217,13 @@ internal sealed class ReportPageTests
         using var onnx = model.Analyze();
         var result = RescalingSolver.Solve(new RescalingProblem(onnx.Network) { Norm = norm }, onnx.Tensors);
         var surveys = NetworkSurvey.Take(onnx.Tensors, norm, 1, Scalings.Identity(onnx.Network), result.Scalings!);
-        var request = new RescaleRequest(path, null, norm)
+        var solve = new SolveRequest(new ModelPlace(path, null, null))
         {
             Options = RescalingOptions.Default,
             Penalty = new PenaltyChoice("none", WeightPenalty.Uniform),
             Model = new OnnxOptions(),
-            Mode = WriteMode.DryRun,
         };
+        var request = new RescaleRequest(solve, null, norm) { Mode = WriteMode.DryRun };
         var outcome = new RescaleOutcome(request, onnx.Network, result, surveys[0], surveys[1], onnx.FoldedNormalizations);
         return ReportBuilder.Build(outcome, new RunFacts("equinorm", "0", DateTimeOffset.UnixEpoch, [], []), new Verification.Skipped("skipped"), TimeSpan.Zero);
     }
