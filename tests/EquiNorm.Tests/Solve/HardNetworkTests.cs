@@ -51,7 +51,7 @@ public sealed class HardNetworkTests
     [TestCase(1881221579, TestName = "Hard_flow(a pair within a stream swings where F is flat, 1)")]
     [TestCase(2031780962, TestName = "Hard_flow(a pair within a stream swings where F is flat, 2)")]
     [TestCase(927488981, TestName = "Hard_flow(a pair within a stream swings where F is flat, 3)")]
-    [TestCase(2388185, TestName = "Hard_flow(a cluster over three groups moves slowly where F is flat, 1)")]
+    [TestCase(2388185, TestName = "Hard_flow(a cluster over three groups moves slowly where F is flat)")]
     [TestCase(1176283452, TestName = "Hard_flow(convergence is slow where F is flat)")]
     [TestCase(1037381800, TestName = "Hard_flow(a group of little flow is out of balance where F is flat, 1)")]
     [TestCase(748255464, TestName = "Hard_flow(a group of little flow is out of balance where F is flat, 2)")]
