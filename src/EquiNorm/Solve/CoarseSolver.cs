@@ -14,12 +14,21 @@ internal sealed class CoarseSolver
     // Newton converges quadratically once the norms agree within a factor of e; before that each step gains about 1/p.
     private const int MaxSteps = 60;
 
+    // A decrease of F by less than this, relative to F, may be rounding. What is left is judged by the gradient: F may be flat though a group
+    // that carries a millionth of it is not balanced to four digits.
+    private const double Visible = 1e-13;
+
+    // Balanced as far as matters.
+    private const double Balanced = 1e-12;
+
     private readonly double _norm;
     private readonly int[] _variable;
     private readonly int[] _groupOf;
     private readonly SparseCholesky _factorization;
-    private readonly double[] _gradient;
+    private readonly CompensatedSums _gradient;
+    private readonly double[] _flow;
     private readonly double[] _step;
+    private readonly double[] _constant;
     private readonly double[] _best;
     private readonly double[] _trial;
     private readonly List<Term> _terms = [];
@@ -36,8 +45,10 @@ internal sealed class CoarseSolver
         }
 
         _factorization = new SparseCholesky(_groupOf.Length, Couplings(plan));
-        _gradient = new double[_groupOf.Length];
+        _gradient = new CompensatedSums(_groupOf.Length);
+        _flow = new double[_groupOf.Length];
         _step = new double[_groupOf.Length];
+        _constant = new double[_groupOf.Length];
         _best = new double[_groupOf.Length];
         _trial = new double[_groupOf.Length];
     }
@@ -91,16 +102,9 @@ internal sealed class CoarseSolver
 
     private bool NewtonStep(ref double value)
     {
-        Array.Clear(_gradient);
         _factorization.Clear();
-        foreach (ref readonly var term in CollectionsMarshal.AsSpan(_terms))
-        {
-            var n = Math.Exp(term.LogNorm + _norm * Difference(term, _best));
-            Accumulate(term, n, n);
-        }
-
-        _gradient.CopyTo(_step, 0);
-        if (!_factorization.Solve(_step))
+        var imbalance = Imbalance(_best, _factorization);
+        if (imbalance <= Balanced || !_factorization.Solve(_gradient, _step))
         {
             return false;
         }
@@ -112,18 +116,26 @@ internal sealed class CoarseSolver
             decrement += _gradient[v] * _step[v];
         }
 
-        if (!(decrement > 1e-16 * value))
+        if (decrement > Visible * value)
+        {
+            return Descend(ref value, decrement);
+        }
+
+        Move(1);
+        if (!(Imbalance(_trial, null) < 0.5 * imbalance))
         {
             return false;
         }
 
+        _trial.CopyTo(_best, 0);
+        return true;
+    }
+
+    private bool Descend(ref double value, double decrement)
+    {
         for (double length = 1; length > 1e-6; length /= 2)
         {
-            for (var v = 0; v < _step.Length; v++)
-            {
-                _trial[v] = _best[v] - length / _norm * _step[v];
-            }
-
+            Move(length);
             var next = Value(_trial);
             if (next <= value - 0.1 * length * decrement)
             {
@@ -136,21 +148,57 @@ internal sealed class CoarseSolver
         return false;
     }
 
+    private void Move(double length)
+    {
+        for (var v = 0; v < _step.Length; v++)
+        {
+            _trial[v] = _best[v] - length / _norm * _step[v];
+        }
+    }
+
+    // Sets the gradient; the largest of its elements, each relative to the flow through its group. Adds the curvature, if a place for it is given.
+    private double Imbalance(double[] s, SparseCholesky? curvature)
+    {
+        _gradient.Clear();
+        Array.Clear(_flow);
+        foreach (ref readonly var term in CollectionsMarshal.AsSpan(_terms))
+        {
+            var n = Math.Exp(term.LogNorm + _norm * Difference(term, s));
+            curvature?.Add(term.Output, term.Input, n);
+            AddGradient(term, n);
+            foreach (var variable in (ReadOnlySpan<int>)[term.Output, term.Input])
+            {
+                if (variable >= 0)
+                {
+                    _flow[variable] += n;
+                }
+            }
+        }
+
+        double largest = 0;
+        for (var v = 0; v < _flow.Length; v++)
+        {
+            largest = _flow[v] > 0 ? Math.Max(largest, Math.Abs(_gradient[v]) / _flow[v]) : largest;
+        }
+
+        return largest;
+    }
+
     // s with log N_e + p (s_out - s_in) = kappa in the least-squares sense, kappa free too.
     private bool LeastSquares(double[] s)
     {
-        if (!FitLaplacian(useNorms: true, s) || !FitLaplacian(useNorms: false, _gradient))
+        if (!FitLaplacian(useNorms: true, s) || !FitLaplacian(useNorms: false, _constant))
         {
             return false;
         }
 
-        // r(kappa) = (log N + p B s) + kappa (p B t - 1), with t = _gradient the fit of the constant 1.
+        // r(kappa) = (log N + p B s) + kappa (p B t - 1), with t = _constant the fit of the constant 1.
         double numerator = 0;
         double denominator = 0;
         foreach (ref readonly var term in CollectionsMarshal.AsSpan(_terms))
         {
             var constant = term.LogNorm + _norm * Difference(term, s);
-            var slope = _norm * Difference(term, _gradient) - 1;
+            var slope = _norm * Difference(term, _constant) - 1;
             numerator -= constant * slope;
             denominator += slope * slope;
         }
@@ -158,7 +206,7 @@ internal sealed class CoarseSolver
         var kappa = denominator > 0 ? numerator / denominator : 0;
         for (var v = 0; v < s.Length; v++)
         {
-            s[v] += kappa * _gradient[v];
+            s[v] += kappa * _constant[v];
         }
 
         return true;
@@ -167,43 +215,27 @@ internal sealed class CoarseSolver
     // Minimises sum_e (p (s_out - s_in) - target_e)^2 with target -log N_e, or 1.
     private bool FitLaplacian(bool useNorms, double[] s)
     {
-        Array.Clear(_step);
+        _gradient.Clear();
         _factorization.Clear();
         foreach (ref readonly var term in CollectionsMarshal.AsSpan(_terms))
         {
-            var target = useNorms ? -term.LogNorm : 1;
             _factorization.Add(term.Output, term.Input, 1);
-            if (term.Output >= 0)
-            {
-                _step[term.Output] += target / _norm;
-            }
-
-            if (term.Input >= 0)
-            {
-                _step[term.Input] -= target / _norm;
-            }
+            AddGradient(term, (useNorms ? -term.LogNorm : 1) / _norm);
         }
 
-        if (!_factorization.Solve(_step))
-        {
-            return false;
-        }
-
-        _step.CopyTo(s, 0);
-        return true;
+        return _factorization.Solve(_gradient, s);
     }
 
-    private void Accumulate(in Term term, double gradient, double curvature)
+    private void AddGradient(in Term term, double gradient)
     {
-        _factorization.Add(term.Output, term.Input, curvature);
         if (term.Output >= 0)
         {
-            _gradient[term.Output] += gradient;
+            _gradient.Add(term.Output, gradient);
         }
 
         if (term.Input >= 0)
         {
-            _gradient[term.Input] -= gradient;
+            _gradient.Add(term.Input, -gradient);
         }
     }
 

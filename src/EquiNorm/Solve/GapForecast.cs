@@ -22,6 +22,7 @@ internal sealed class GapForecast
     private double _bestResidual = double.PositiveInfinity;
     private double _bestGap = double.PositiveInfinity;
     private double _residualWithoutBound;
+    private double _lastResidual = double.PositiveInfinity;
     private int _idle;
     private int _slow;
     private bool _byResidual;
@@ -46,7 +47,8 @@ internal sealed class GapForecast
     {
         var decrease = Math.Max(0, logBefore - logNow);
         var rounding = Rounding(logNow);
-        var improved = decrease > rounding || residual < Progress * _bestResidual;
+        var isFlat = decrease <= rounding;
+        var improved = !isFlat || residual < Progress * _bestResidual;
         _idle = improved ? 0 : _idle + 1;
         _bestResidual = Math.Min(_bestResidual, residual);
         if (double.IsFinite(_previousDecrease))
@@ -55,22 +57,21 @@ internal sealed class GapForecast
         }
 
         // Three half sweeps in a row that keep more than three tenths of the gap. A success of the extrapolation starts the count anew:
-        // plain sweeps between extrapolations paid on clustered networks (23 to 29 sweeps against 26 to 32).
-        _slow = _rate > 0.3 ? _slow + 1 : 0;
+        // plain sweeps between extrapolations paid on clustered networks (23 to 29 sweeps against 26 to 32). Where F is flat the residual tells.
+        _slow = (isFlat ? residual > 0.3 * _lastResidual : _rate > 0.3) ? _slow + 1 : 0;
+        _lastResidual = residual;
         _previousDecrease = decrease;
-        _estimate = decrease <= rounding ? 0 : double.IsNaN(_rate) ? double.PositiveInfinity : decrease * _rate / (1 - _rate);
+        _estimate = isFlat ? 0 : double.IsNaN(_rate) ? double.PositiveInfinity : decrease * _rate / (1 - _rate);
         return _byResidual ? residual <= Math.Max(2 * _tolerance, 0.1 * _residualWithoutBound) : _estimate * _margin <= _tolerance;
     }
 
     /// <summary>Takes the outcome of a check into account.</summary>
     public void Checked(double? gap, double residual)
     {
-        // The next half sweep meets this residual again, so it would not count there. F is flat to second order, the certificate to first:
-        // where F falls by no more than rounding, a bound that still tightens is progress; one that is rounding itself tightens no more.
-        var improved = gap is { } bound ? bound < Progress * _bestGap : residual < Progress * _bestResidual;
-        _idle = improved ? 0 : _idle;
+        // F is flat to second order, the certificate to first: where F falls by no more than rounding, a bound that still tightens is progress;
+        // one that is rounding itself tightens no more. A smaller residual is counted once, when the next half sweep meets it.
+        _idle = gap is { } bound && bound < Progress * _bestGap ? 0 : _idle;
         _bestGap = Math.Min(_bestGap, gap ?? _bestGap);
-        _bestResidual = Math.Min(_bestResidual, residual);
         _byResidual = gap is null;
         _residualWithoutBound = residual; // a flow that cannot be balanced here may be, nearer to the optimum: try again ten times nearer
         if (gap > _tolerance && _estimate > 0)

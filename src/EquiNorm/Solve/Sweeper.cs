@@ -19,6 +19,8 @@ internal sealed class Sweeper
     private readonly LimitedShifts? _limited;
     private readonly CoarseBalance? _balance;
     private readonly double[] _shifts;
+    private readonly UpdateUnit[][] _updates;
+    private readonly Swings _swings;
     private bool _forward = true;
 
     public Sweeper(RescalingState state, RescalingOptions options, GainLimit limit)
@@ -34,6 +36,13 @@ internal sealed class Sweeper
         // Largest magnitudes: two channels that hold each other's would exchange their places for ever if both moved all the way.
         state.Rule = new UpdateRule(limit.Log, _plan.Problem.TakesLargest && _order == SweepOrder.Jacobi ? 0.5 : 1);
         _shifts = new double[_plan.Groups.Count];
+        _updates = _order switch
+        {
+            SweepOrder.Jacobi => [_plan.Singles.ToArray()],
+            SweepOrder.Colored => [.. _plan.Colors],
+            _ => [.. _plan.Units.ToArray().Select(unit => new[] { unit })],
+        };
+        _swings = new Swings(_plan, _order, _updates);
     }
 
     /// <summary>Whether a full sweep is complete, so that u is the image of the u at its start.</summary>
@@ -67,35 +76,18 @@ internal sealed class Sweeper
     public double HalfSweep(List<CoarseEdge> edges, ref double logObjective)
     {
         double residual = 0;
-        switch (_order)
+        var forth = _order != SweepOrder.ForwardBackward || _forward;
+        for (var n = 0; n < _updates.Length; n++)
         {
-            case SweepOrder.Jacobi:
-                _state.Refresh(_plan.Singles.Span);
-                residual = _state.Update(_plan.Singles.Span);
-                _state.Refresh(_plan.Singles.Span);
-                break;
-            case SweepOrder.Colored:
-                foreach (var color in _plan.Colors)
-                {
-                    _state.Refresh(color);
-                    residual = Math.Max(residual, _state.Update(color));
-                }
+            var update = forth ? n : _updates.Length - 1 - n;
+            _state.Refresh(_updates[update]);
+            residual = Math.Max(residual, Update(update));
+        }
 
-                break;
-            case SweepOrder.ForwardBackward when !_forward:
-                for (var n = _plan.Units.Length - 1; n >= 0; n--)
-                {
-                    residual = Math.Max(residual, UpdateOne(_plan.Units.Span.Slice(n, 1)));
-                }
-
-                break;
-            default:
-                for (var n = 0; n < _plan.Units.Length; n++)
-                {
-                    residual = Math.Max(residual, UpdateOne(_plan.Units.Span.Slice(n, 1)));
-                }
-
-                break;
+        if (_order == SweepOrder.Jacobi)
+        {
+            // Here, where rows and columns are read at once; the norms of blocks need one of them.
+            _state.Refresh(_updates[0]);
         }
 
         _forward = _order != SweepOrder.ForwardBackward || !_forward;
@@ -104,10 +96,14 @@ internal sealed class Sweeper
         return residual;
     }
 
-    private double UpdateOne(ReadOnlySpan<UpdateUnit> unit)
+    private double Update(int update)
     {
-        _state.Refresh(unit);
-        return _state.Update(unit);
+        var rule = _state.Rule;
+        _state.Rule = rule with { Damping = rule.Damping * _swings.Damping(update) };
+        var residual = _state.Update(_updates[update]);
+        _state.Rule = rule;
+        _swings.Learn(update, residual);
+        return residual;
     }
 
     private double Correct(List<CoarseEdge> edges)

@@ -44,6 +44,40 @@ public sealed class HardNetworkTests
         AssertWithin(network, new(network.Network), sweeps: 5);
     }
 
+    // p = 8 and a penalty by depth: some channels pass each other nearly all of the flow, and what ties them to the rest is a thousandth, or a
+    // million millionth of it. Found by scans over random networks, each with its first cause; decision 0015.
+    [TestCase(1610216710, TestName = "Hard_flow(a pair within a stream swings far from the optimum, 1)")]
+    [TestCase(1350891101, TestName = "Hard_flow(a pair within a stream swings far from the optimum, 2)")]
+    [TestCase(1881221579, TestName = "Hard_flow(a pair within a stream swings where F is flat, 1)")]
+    [TestCase(2031780962, TestName = "Hard_flow(a pair within a stream swings where F is flat, 2)")]
+    [TestCase(927488981, TestName = "Hard_flow(a pair within a stream swings where F is flat, 3)")]
+    [TestCase(2388185, TestName = "Hard_flow(a cluster over three groups moves slowly where F is flat)")]
+    [TestCase(1176283452, TestName = "Hard_flow(convergence is slow where F is flat)")]
+    [TestCase(1037381800, TestName = "Hard_flow(a group of little flow is out of balance where F is flat, 1)")]
+    [TestCase(748255464, TestName = "Hard_flow(a group of little flow is out of balance where F is flat, 2)")]
+    [TestCase(1918687484, TestName = "Hard_flow(the residual falls while the bound waits)")]
+    [TestCase(926721623, TestName = "Hard_flow(rounding moves groups that hang by a thread, 1)")]
+    [TestCase(1876425108, TestName = "Hard_flow(rounding moves groups that hang by a thread, 2)")]
+    public void Flow_that_goes_round_among_few_channels_is_balanced(int seed)
+    {
+        var network = RandomNetworks.Create("mixed", seed);
+        var solved = Solved.Run(network, new(network.Network) { Norm = 8, Penalty = WeightPenalty.Depth(1.7) });
+
+        solved.AssertOptimal();
+        Assert.That(solved.Result.Sweeps, Is.LessThan(150));
+    }
+
+    [Test]
+    public void Channels_that_swing_come_to_rest_in_every_order(
+        [Values(510923579, 2104077160, 1161288745)] int seed, [Values] SweepOrder order)
+    {
+        var network = RandomNetworks.Create("self-edge", seed);
+        var solved = Solved.Run(network, new(network.Network) { Norm = 8 }, new RescalingOptions { Order = order });
+
+        solved.AssertOptimal(context: $"{order}");
+        Assert.That(solved.Result.Sweeps, Is.LessThan(60));
+    }
+
     [Test]
     public void Extreme_ranges_are_solved(
         [Values("dense chain", "residual", "depthwise pairs", "mixed")] string family,
