@@ -35,9 +35,15 @@ Console.WriteLine("IlgpuRowNormBenchmark is left out: this was built where the p
 #endif
 
 // "results DIR": tables of all classes, or of those of a filter, with machine and commit.
-if (args is ["results", var folder, .. var options])
+if (args is ["results", ..])
 {
-    return ResultsRun.Run(benchmarks, folder, options);
+    if (args is ["results", var folder, .. var options] && !folder.StartsWith('-'))
+    {
+        return ResultsRun.Run(benchmarks, folder, options);
+    }
+
+    Console.Error.WriteLine("The folder to write to is missing: results DIR [options].");
+    return 2;
 }
 
 BenchmarkSwitcher.FromTypes([.. benchmarks]).Run(args);

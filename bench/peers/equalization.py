@@ -18,7 +18,6 @@ EquiNorm: --norm inf with all channels frozen that torch does not treat, then wi
 Exit code 1 if the outputs of one of EquiNorm's files are not those of the original within 2e-5 of the largest.
 """
 import argparse
-import copy
 import dataclasses
 import datetime
 import math

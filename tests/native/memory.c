@@ -1,5 +1,5 @@
 /* Ten thousand steps as a training loop makes them, everything bound before each, sessions made and freed on the way, wrong calls too: the memory of the process
- * must not grow. The collector lets it rise and fall by some MB between collections, so peaks are compared: that of the steps with that of a warm-up. A leak of
+ * must not grow. The collector lets it rise and fall by some MB between collections, so peaks are compared: that of the steps with that of the second half of a warm-up. A leak of
  * 100 bytes in a step shows. Prints the growth. Linux. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,8 +82,8 @@ int main(void)
         if (step == WARM_UP) {
             start = clock();
         }
-        if (step % SAMPLE == 0) {
-            long *peak = step < WARM_UP ? &before : &after;
+        if (step >= WARM_UP - STEPS && step % SAMPLE == 0) {
+            long *peak = step < WARM_UP ? &before : &after; /* of equally long times */
             long now = resident_kib();
             *peak = now > *peak ? now : *peak;
         }

@@ -7,7 +7,7 @@ namespace EquiNorm.Solve;
 /// <summary>
 /// The coarse correction: minimises sum_e N_e exp(p (s_out(e) - s_in(e))) over one scalar s_g per group, s = 0 where nothing moves.
 /// A damped Newton method, started from the better of s = 0 and the least-squares fit that makes all norms equal (on a chain that fit is
-/// the minimiser). Never returns a point with a larger value than s = 0.
+/// the minimiser). Never returns a point with a larger value than s = 0, but for rounding.
 /// </summary>
 internal sealed class CoarseSolver
 {
@@ -122,12 +122,14 @@ internal sealed class CoarseSolver
         }
 
         Move(1);
-        if (!(Imbalance(_trial, null) < 0.5 * imbalance))
+        var next = Value(_trial);
+        if (!(next <= value * (1 + Visible)) || !(Imbalance(_trial, null) < 0.5 * imbalance))
         {
             return false;
         }
 
         _trial.CopyTo(_best, 0);
+        value = next;
         return true;
     }
 

@@ -20,7 +20,7 @@ internal sealed class Sweeper
     private readonly CoarseBalance? _balance;
     private readonly double[] _shifts;
     private readonly UpdateUnit[][] _updates;
-    private readonly Swings _swings;
+    private readonly Swings? _swings;
     private bool _forward = true;
 
     public Sweeper(RescalingState state, RescalingOptions options, GainLimit limit)
@@ -42,7 +42,7 @@ internal sealed class Sweeper
             SweepOrder.Colored => [.. _plan.Colors],
             _ => [.. _plan.Units.ToArray().Select(unit => new[] { unit })],
         };
-        _swings = new Swings(_plan, _order, _updates);
+        _swings = Swings.For(_plan, _order, _updates);
     }
 
     /// <summary>Whether a full sweep is complete, so that u is the image of the u at its start.</summary>
@@ -98,6 +98,11 @@ internal sealed class Sweeper
 
     private double Update(int update)
     {
+        if (_swings is null)
+        {
+            return _state.Update(_updates[update]);
+        }
+
         var rule = _state.Rule;
         _state.Rule = rule with { Damping = rule.Damping * _swings.Damping(update) };
         var residual = _state.Update(_updates[update]);

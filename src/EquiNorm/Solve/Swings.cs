@@ -30,16 +30,20 @@ internal sealed class Swings
     /// <param name="plan">The plan.</param>
     /// <param name="order">Forward-backward updates every unit twice in a sweep, the others once.</param>
     /// <param name="updates">What is updated together, update by update.</param>
-    public Swings(RescalingPlan plan, SweepOrder order, IReadOnlyList<UpdateUnit[]> updates)
+    /// <returns>Null where no update can swing: most networks.</returns>
+    public static Swings? For(RescalingPlan plan, SweepOrder order, UpdateUnit[][] updates) =>
+        !plan.Problem.TakesLargest && Array.Exists(updates, units => FeedsItself(plan, units)) ? new Swings(plan, order, updates) : null;
+
+    private Swings(RescalingPlan plan, SweepOrder order, UpdateUnit[][] updates)
     {
         _alternates = order == SweepOrder.ForwardBackward;
-        _feedsItself = [.. updates.Select(units => !plan.Problem.TakesLargest && units.Any(plan.FeedsItself))];
-        _last = new double[updates.Count];
-        _older = new double[updates.Count];
+        _feedsItself = Array.ConvertAll(updates, units => FeedsItself(plan, units));
+        _last = new double[updates.Length];
+        _older = new double[updates.Length];
         Array.Fill(_last, double.PositiveInfinity);
         Array.Fill(_older, double.PositiveInfinity);
-        _swings = new bool[updates.Count];
-        _isWhole = new bool[updates.Count];
+        _swings = new bool[updates.Length];
+        _isWhole = new bool[updates.Length];
     }
 
     /// <summary>The part of the way that an update should go.</summary>
@@ -61,5 +65,18 @@ internal sealed class Swings
         // Two before: at the ends of a sweep one of two updates follows at once upon the other and has little to do.
         _swings[update] |= residual > Share * Math.Max(_last[update], _older[update]);
         (_older[update], _last[update]) = (_last[update], residual);
+    }
+
+    private static bool FeedsItself(RescalingPlan plan, UpdateUnit[] units)
+    {
+        foreach (var unit in units)
+        {
+            if (plan.FeedsItself(unit))
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 }

@@ -10,8 +10,8 @@ using NUnit.Framework;
 namespace EquiNorm.Tests.Solve;
 
 /// <summary>
-/// Bytes of elements and of stored energies that a step, a solve and an apply read and write, exactly: whoever reads a weight once more sees
-/// it here, on any machine. |W| is the bytes of all weights; energies are float64.
+/// Bytes of elements and of stored energies that a step, a solve and an apply read and write, exactly and on any machine, as the passes
+/// count them: another pass over a weight shows here if it counts itself. |W| is the bytes of all weights; energies are float64.
 /// </summary>
 public class TrafficTests
 {

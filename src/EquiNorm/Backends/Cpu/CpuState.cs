@@ -220,6 +220,17 @@ internal sealed unsafe class CpuState : RescalingState
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Weigh(AxisSegment segment, double* factors, ReadOnlySpan<double> weights, double* weighted)
     {
+        if (segment.FirstChannel >= 0)
+        {
+            weights = weights.Slice(segment.FirstChannel, segment.Count);
+            for (var i = 0; i < weights.Length; i++)
+            {
+                weighted[i] = factors[i] * weights[i];
+            }
+
+            return;
+        }
+
         var channels = segment.Channels;
         for (var i = 0; i < channels.Length; i++)
         {

@@ -1,8 +1,7 @@
 namespace EquiNorm.Backends.Cpu;
 
 /// <summary>
-/// Bytes of elements and of stored energies that the passes of a backend have read and written, from the shapes of the pieces that are handed
-/// out: added once for each parallel run, by the thread that hands them out.
+/// Bytes of elements and of stored energies that the passes of a backend have read and written, from the shapes of what is handed out: added once for each parallel run, by the thread that hands them out.
 /// </summary>
 /// <remarks>
 /// Not counted: vectors with one number per channel (factors, sums, and the energies of a depthwise weight in its closed form), and the search

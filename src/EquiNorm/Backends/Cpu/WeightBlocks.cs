@@ -93,6 +93,7 @@ internal readonly record struct Tile(int Block, int Outer, int OuterCount, int I
 internal sealed class TileGrid
 {
     // 64 rows share one vector of partial column sums: 8 / (64 * 4) = 3 % of the bytes of a float32 row. More rows starve threads.
+    // Bands of equal height may be lower, down to half of it where there are two.
     private const int MinRows = 64;
 
     // Below this a tile is not worth handing to a thread: 64 Ki elements take some 10 microseconds.

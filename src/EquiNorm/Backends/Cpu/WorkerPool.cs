@@ -1,6 +1,7 @@
 // Persistent threads that run the items 0 .. n-1 of a job: threads - 1 workers and the caller. Of T threads, thread w has the
-// items w, w + T, w + 2 T, ... and helps the others when it has done them: the same tile of a weight goes to the same thread
-// in run after run, and is found in the cache of its core. A run allocates nothing. Workers spin some ten microseconds
+// items w, w + T, w + 2 T, ... and helps the others when it has done them: in the sweeps, whose runs are over one weight each,
+// a tile goes to the same thread again and again, and is found in the cache of its core. A run of fewer items than threads
+// concerns that many threads only. A run allocates nothing. Workers spin some ten microseconds
 // between runs, because a solve issues thousands of runs that are microseconds apart, and then block.
 //
 // Each thread's items have a counter, a 64-bit word (run number << 32) | items claimed, changed by compare-and-swap. Who read
@@ -140,7 +141,8 @@ internal sealed unsafe class WorkerPool : IDisposable
         ulong run = (ulong)(++_run) << 32;
 
         // Full fences: the fields above are visible before the run opens, and the run is open before _sleepers is read.
-        foreach (ref Counter counter in _claimed.AsSpan())
+        Span<Counter> counters = _claimed.AsSpan(0, Math.Min(itemCount, _claimed.Length));
+        foreach (ref Counter counter in counters)
         {
             Interlocked.Exchange(ref counter.Word, run);
         }
@@ -162,7 +164,7 @@ internal sealed unsafe class WorkerPool : IDisposable
             spinner.SpinOnce(sleep1Threshold: -1);
         }
 
-        foreach (ref Counter counter in _claimed.AsSpan())
+        foreach (ref Counter counter in counters)
         {
             Interlocked.Exchange(ref counter.Word, run | Closed);
         }
@@ -173,10 +175,10 @@ internal sealed unsafe class WorkerPool : IDisposable
     // Executes items of the open run until none is left: first the thread's own, then those of the threads behind it.
     private void Claim(int worker)
     {
-        int threads = _claimed.Length;
-        for (int n = 0; n < threads; n++)
+        int owners = Math.Min(Volatile.Read(ref _itemCount), _claimed.Length);
+        for (int n = 0; n < owners; n++)
         {
-            int owner = worker + n < threads ? worker + n : worker + n - threads;
+            int owner = (worker + n) % owners;
             ClaimFrom(ref _claimed[owner].Word, owner, worker);
         }
     }
@@ -276,11 +278,11 @@ internal sealed unsafe class WorkerPool : IDisposable
         }
     }
 
-    // Contended words have cache lines of their own, two of them: the hardware fetches lines in pairs.
-    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Explicit, Size = 128)]
+    // Contended words have cache lines of their own, two of them (the hardware fetches lines in pairs), away from the array's length, too.
+    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Explicit, Size = 256)]
     private struct Counter
     {
-        [System.Runtime.InteropServices.FieldOffset(0)]
+        [System.Runtime.InteropServices.FieldOffset(128)]
         public ulong Word;
     }
 
