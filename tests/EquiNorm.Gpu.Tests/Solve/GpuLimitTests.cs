@@ -62,7 +62,10 @@ public sealed class GpuLimitTests
         var network = RandomNetworks.Create(family, TestSeeds.Of(family, 1640));
         using var tensors = network.Bind();
         var problem = new RescalingProblem(network.Network) { Norm = norm };
-        var options = new RescalingOptions { Order = order, Tolerance = 1e-9, MaxSweeps = 10_000, MaxGain = 1.5 };
+
+        // A gap g leaves a channel that carries a share s of F a residual of about sqrt(g / s): 1e-12 makes 1e-3 of all shares down to 1e-6.
+        var tolerance = norm == 2 ? 1e-12 : 1e-9;
+        var options = new RescalingOptions { Order = order, Tolerance = tolerance, MaxSweeps = 10_000, MaxGain = 1.5 };
         using var queue = new MachineQueue();
         using var gpu = new GpuBackend(queue);
         var result = RescalingSolver.Solve(problem, tensors, options, gpu);
