@@ -31,6 +31,11 @@ internal static class LinearRules
             return "the shape of its weight does not fit its groups";
         }
 
+        if (node.Input(0)?.Shape is { } shape && shape.Length != dims.Length)
+        {
+            return $"its weight has {dims.Length} axes, its input {shape.Length}";
+        }
+
         long kernel = dims[2..].Aggregate(1L, (a, b) => a * b);
         var (first, second) = ((int)dims[0], (int)(dims[1] * groups));
         var layout = node.Operator == "ConvTranspose"
