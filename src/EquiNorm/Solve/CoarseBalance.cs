@@ -28,7 +28,7 @@ internal sealed class CoarseBalance
 
     public CoarseBalance(RescalingPlan plan)
     {
-        _fit = new CoarseSolver(plan);
+        _fit = new CoarseSolver(plan, CoarseEnd.Flat); // only fitted
         _sources = [.. plan.Groups.Select(_ => new List<CoarseEdge>())];
         _sinks = [.. plan.Groups.Select(_ => new List<CoarseEdge>())];
         _free = [.. plan.Groups.Where(g => !g.Group.IsPinned && g.Group.Count > 0).Select(g => g.Group.Index)];

@@ -4,6 +4,16 @@ using EquiNorm.Plan;
 
 namespace EquiNorm.Solve;
 
+/// <summary>When a coarse correction ends.</summary>
+internal enum CoarseEnd
+{
+    /// <summary>F falls by no more than rounding: enough for one step of many. The kernel of the GPU's steps ends there, too.</summary>
+    Flat,
+
+    /// <summary>All groups are balanced, those too that carry little of F: a solve that is to converge needs it.</summary>
+    Balanced,
+}
+
 /// <summary>
 /// The coarse correction: minimises sum_e N_e exp(p (s_out(e) - s_in(e))) over one scalar s_g per group, s = 0 where nothing moves.
 /// A damped Newton method, started from the better of s = 0 and the least-squares fit that makes all norms equal (on a chain that fit is
@@ -18,10 +28,14 @@ internal sealed class CoarseSolver
     // that carries a millionth of it is not balanced to four digits.
     private const double Visible = 1e-13;
 
+    // No decrease at all, in steps.
+    private const double Flat = 1e-16;
+
     // Balanced as far as matters.
     private const double Balanced = 1e-12;
 
     private readonly double _norm;
+    private readonly CoarseEnd _end;
     private readonly int[] _variable;
     private readonly int[] _groupOf;
     private readonly SparseCholesky _factorization;
@@ -33,8 +47,9 @@ internal sealed class CoarseSolver
     private readonly double[] _trial;
     private readonly List<Term> _terms = [];
 
-    public CoarseSolver(RescalingPlan plan)
+    public CoarseSolver(RescalingPlan plan, CoarseEnd end)
     {
+        _end = end;
         _norm = plan.Problem.FactorExponent;
         _variable = new int[plan.Groups.Count];
         Array.Fill(_variable, -1);
@@ -116,9 +131,14 @@ internal sealed class CoarseSolver
             decrement += _gradient[v] * _step[v];
         }
 
-        if (decrement > Visible * value)
+        if (decrement > (_end == CoarseEnd.Flat ? Flat : Visible) * value)
         {
             return Descend(ref value, decrement);
+        }
+
+        if (_end == CoarseEnd.Flat)
+        {
+            return false;
         }
 
         Move(1);

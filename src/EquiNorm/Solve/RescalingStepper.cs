@@ -52,7 +52,7 @@ public sealed class RescalingStepper : IStepper
         _tensors = tensors;
         _options = options ?? StepOptions.Default;
         _plan = RescalingPlan.Create(problem);
-        _coarse = new CoarseSolver(_plan);
+        _coarse = new CoarseSolver(_plan, CoarseEnd.Flat);
         _liveness = new Liveness(_plan);
         _shifts = new double[_plan.Groups.Count];
         _factors = new double[problem.Network.ChannelCount];

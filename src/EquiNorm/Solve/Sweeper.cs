@@ -29,7 +29,7 @@ internal sealed class Sweeper
         _plan = state.Plan;
         _order = options.Order;
         var corrects = options.CoarseCorrection == CoarseCorrection.On;
-        _coarse = corrects && !_plan.Problem.TakesLargest ? new CoarseSolver(_plan) : null;
+        _coarse = corrects && !_plan.Problem.TakesLargest ? new CoarseSolver(_plan, CoarseEnd.Balanced) : null;
         _balance = corrects && _plan.Problem.TakesLargest && !limit.Exists ? new CoarseBalance(_plan) : null;
         _limited = _coarse is not null && limit.Exists ? new LimitedShifts(state, _coarse, limit) : null;
 
