@@ -11,7 +11,7 @@ namespace EquiNorm.Bench.Results;
 /// <summary>
 /// "results DIR [--dry] [BenchmarkDotNet's options]": runs the benchmarks and writes DIR/Class.md for each class. Each benchmark has a process
 /// of its own, warm-up and fifteen measured iterations of a fifth of a second (longer where one call takes longer), so that all classes together
-/// take about 25 minutes on two cores. Without a filter, all classes are run. --dry calls everything once, to see that it runs.
+/// take about half an hour on two cores (17 minutes without SizeBenchmark). Without a filter, all classes are run. --dry calls everything once, to see that it runs.
 /// </summary>
 internal static class ResultsRun
 {
