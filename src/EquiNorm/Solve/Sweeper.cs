@@ -58,9 +58,10 @@ internal sealed class Sweeper
     /// The certificates to try: first the one that needs the fewest reads now, because its denominators are the sums that the last half
     /// sweep left valid. A channel may have a usable carrier on one side only, so the other direction may succeed where it fails.
     /// </summary>
-    public (CertificateOrder? First, CertificateOrder? Second) CertificateOrders => _order == SweepOrder.ForwardBackward && _forward
-        ? (_plan.ForwardCertificate, _plan.BackwardCertificate)
-        : (_plan.BackwardCertificate, _plan.ForwardCertificate);
+    /// <param name="attempt">0 or 1.</param>
+    public CertificateOrder? Certificate(int attempt) => (_order == SweepOrder.ForwardBackward && _forward) == (attempt == 0)
+        ? _plan.ForwardCertificate
+        : _plan.BackwardCertificate;
 
     /// <summary>Corrects the starting point; returns log F.</summary>
     public double Start(List<CoarseEdge> edges)

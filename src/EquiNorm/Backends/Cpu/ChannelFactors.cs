@@ -189,8 +189,8 @@ internal sealed unsafe class ChannelFactors
             var (lows, highs) = (Vector.Load(logs), Vector.Load(logs));
             for (; c <= count - Vector<double>.Count; c += Vector<double>.Count)
             {
-                lows = Vector.Min(lows, Vector.Load(logs + c));
-                highs = Vector.Max(highs, Vector.Load(logs + c));
+                lows = Vector.MinNative(lows, Vector.Load(logs + c));
+                highs = Vector.MaxNative(highs, Vector.Load(logs + c));
             }
 
             for (var lane = 0; lane < Vector<double>.Count; lane++)

@@ -141,7 +141,7 @@ internal sealed unsafe class ChannelUpdate
 
             var old = Vector.Load(logs + c);
             var difference = VectorMath.Log(ratio) + new Vector<double>(offset) - (old + old);
-            magnitudes = Vector.Max(magnitudes, Vector.Abs(difference));
+            magnitudes = Vector.MaxNative(magnitudes, Vector.Abs(difference));
             if (mode == Mode.Update)
             {
                 (old + difference * new Vector<double>(0.5)).Store(logs + c);
