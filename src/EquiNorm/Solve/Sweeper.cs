@@ -22,6 +22,7 @@ internal sealed class Sweeper
     private readonly UpdateUnit[][] _updates;
     private readonly Swings? _swings;
     private bool _forward = true;
+    private bool _isFirst;
 
     public Sweeper(RescalingState state, RescalingOptions options, GainLimit limit)
     {
@@ -67,7 +68,14 @@ internal sealed class Sweeper
     public double Start(List<CoarseEdge> edges)
     {
         _forward = true;
-        return Correct(edges);
+        var logObjective = Correct(edges);
+        if (_order == SweepOrder.ForwardBackward && !_plan.Problem.TakesLargest)
+        {
+            _isFirst = true;
+            _state.BeginFirstSweep();
+        }
+
+        return logObjective;
     }
 
     /// <summary>One half sweep and its coarse correction.</summary>
@@ -89,6 +97,12 @@ internal sealed class Sweeper
         {
             // Here, where rows and columns are read at once; the norms of blocks need one of them.
             _state.Refresh(_updates[0]);
+        }
+
+        if (_isFirst)
+        {
+            _isFirst = false;
+            _state.EndFirstSweep();
         }
 
         _forward = _order != SweepOrder.ForwardBackward || !_forward;

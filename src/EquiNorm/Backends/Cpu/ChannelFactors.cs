@@ -70,6 +70,9 @@ internal sealed unsafe class ChannelFactors
         }
     }
 
+    /// <summary>Adds to p u of the live channels of a group; all sums stay valid.</summary>
+    public void Shift(int group, double shift) => _references[group] += shift;
+
     /// <summary>Thaws every channel and sets u.</summary>
     public void Reset(ReadOnlySpan<double> logFactors)
     {

@@ -137,6 +137,10 @@ internal sealed unsafe class CpuState : RescalingState
         set => _update.Rule = value;
     }
 
+    public override void BeginFirstSweep() => _update.BeginFirstSweep();
+
+    public override void EndFirstSweep() => _update.EndFirstSweep();
+
     public override double Update(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Update);
 
     public override double Residual(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Measure);
