@@ -46,7 +46,8 @@ internal sealed unsafe class ChannelUpdate
     }
 
     /// <summary>What <see cref="RescalingState.BeginFirstSweep"/> says; all sums must be valid.</summary>
-    public void BeginFirstSweep() => _first = Rule.IsFree ? new FirstSweep(_plan, _weights, _factors, _sides) : null;
+    public void BeginFirstSweep(Arena arena) =>
+        _first = Rule.IsFree ? new FirstSweep(_plan, _weights, _factors, _sides, (_incoming, _outgoing), arena) : null;
 
     /// <summary>Back to the closed form.</summary>
     public void EndFirstSweep() => _first = null;

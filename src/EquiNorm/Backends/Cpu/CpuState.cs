@@ -137,7 +137,7 @@ internal sealed unsafe class CpuState : RescalingState
         set => _update.Rule = value;
     }
 
-    public override void BeginFirstSweep() => _update.BeginFirstSweep();
+    public override void BeginFirstSweep() => _update.BeginFirstSweep(_arena);
 
     public override void EndFirstSweep() => _update.EndFirstSweep();
 

@@ -32,37 +32,38 @@ internal sealed unsafe class FirstSweep
     private readonly ChannelFactors _factors;
 
     // exp(delta) by channel.
-    private readonly double[] _changes;
+    private readonly double* _changes;
 
     // The part of the deviations of log a + log b from their mean that is believed, by group, in [0, 1].
     private readonly double[] _shares;
     private readonly SideSums _sides;
     private readonly double[] _incoming;
     private readonly double[] _outgoing;
-    private readonly double[] _before;
+    private readonly double* _before;
 
     /// <param name="plan">The plan.</param>
     /// <param name="weights">The weights, all of whose sums are valid.</param>
     /// <param name="factors">The factors.</param>
     /// <param name="sides">Adds up what the weights of a group come to.</param>
-    public FirstSweep(RescalingPlan plan, CpuWeight[] weights, ChannelFactors factors, SideSums sides)
+    /// <param name="room">Two vectors, as long as the widest group.</param>
+    /// <param name="arena">For what else is needed.</param>
+    public FirstSweep(
+        RescalingPlan plan, CpuWeight[] weights, ChannelFactors factors, SideSums sides, (double[] Incoming, double[] Outgoing) room, Arena arena)
     {
         _plan = plan;
         _weights = weights;
         _factors = factors;
         _sides = sides;
-        var widest = plan.Groups.Select(g => g.Group.Count).DefaultIfEmpty().Max();
-        _incoming = new double[widest];
-        _outgoing = new double[widest];
-        _before = new double[widest];
-        _changes = new double[factors.Count];
-        Array.Fill(_changes, 1);
+        (_incoming, _outgoing) = room;
+        _before = arena.AllocateUnset(_incoming.Length);
+        _changes = arena.AllocateUnset(factors.Count);
+        new Span<double>(_changes, factors.Count).Fill(1);
         foreach (var unit in plan.Units.Span)
         {
             if (!unit.IsPair)
             {
                 var group = plan.Groups[unit.Group].Group;
-                var changes = _changes.AsSpan(group.FirstChannel, group.Count);
+                var changes = new Span<double>(_changes + group.FirstChannel, group.Count);
                 if (!ReadChanges(unit.Group, changes))
                 {
                     changes.Fill(1);
@@ -97,7 +98,7 @@ internal sealed unsafe class FirstSweep
         var logs = new Span<double>(_factors.Logs + channels.FirstChannel, channels.Count);
         var (from, to) = Energies(channels, incoming, outgoing);
         var reference = _factors.Reference(group);
-        var old = _before.AsSpan(0, channels.Count);
+        var old = new Span<double>(_before, channels.Count);
         logs.CopyTo(old);
         double met = 0;
         var isPlain = Partly(incoming, outgoing, offset, share, logs, ref met);
@@ -169,12 +170,12 @@ internal sealed unsafe class FirstSweep
         var (now, then) = (Vector<double>.Zero, Vector<double>.Zero);
         var (nowTwice, nowAndThen) = (Vector<double>.Zero, Vector<double>.Zero);
         var factors = _factors.X + firstChannel;
-        var changes = _changes.AsSpan(firstChannel, count);
+        var changes = _changes + firstChannel;
         var o = 0;
         for (; o <= count - Vector<double>.Count; o += Vector<double>.Count)
         {
             var energy = Vector.Load(sums + o) * Vector.Load(factors + o) * new Vector<double>(scale);
-            var later = energy * new Vector<double>(changes[o..]);
+            var later = energy * Vector.Load(changes + o);
             now += energy;
             then += later;
             nowTwice += energy * energy;
