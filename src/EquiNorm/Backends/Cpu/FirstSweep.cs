@@ -7,22 +7,21 @@ using EquiNorm.Problem;
 namespace EquiNorm.Backends.Cpu;
 
 /// <summary>
-/// How far the first sweep, group by group in network order, believes what it sees of the channels' outgoing sides. A channel's incoming sum a is
-/// taken at factors that the sweep has just set, its outgoing sum b at those that the sweep is still to set. Where they are far from balance, few
-/// rows make up b, and it says little of what b will be: then the channel is scaled by a alone, as if all channels of the group were to carry the same
-/// energy, and the closed form (log b - log a) / 2 is left to the sweeps behind. The start of a network that is balanced already is believed.
+/// How far the first sweep, group by group in network order, believes what it sees of the channels' outgoing sides. A channel's incoming
+/// sum a is taken at factors that the sweep has just set, its outgoing sum b at those that the sweep is still to set. Where they are far from
+/// balance, few rows make up b, and it says little of what b will be: then the channel is scaled by a alone, as if all channels of the group
+/// were to carry the same energy. A start that is balanced already is believed.
 /// </summary>
 /// <remarks>
 /// <para>
-/// b[i] = sum_o n[o, i]. Let n_o be the energy of row o now, and delta_o the change of p u_o that the closed form asks for at the start. If a row's
-/// elements scatter about their mean with a relative variance v, so does b about the mean of its group, with v sum_o (n_o / n)^2, and the
-/// covariance of b now and b with the rows at n_o exp(delta_o) is v sum_o (n_o / n) (m_o / m), m_o = n_o exp(delta_o). The regression of what b will be on what it
-/// is has the slope share = sum_o n_o m_o / (n m) / sum_o (n_o / n)^2, and a channel is updated to
-/// p u = -log a + share (log a + log b) / 2 plus a constant of the group, that is to the closed form for share = 1.
+/// b[i] = sum_o n[o, i]. Let n_o be the energy of row o now, and delta_o the change of p u_o that the closed form asks for at the start. If a
+/// row's elements scatter about their mean with a relative variance v, so does b about the mean of its group, with v sum_o (n_o / n)^2, and
+/// the covariance of b now with b when the rows are m_o = n_o exp(delta_o) is v sum_o (n_o / n) (m_o / m). The regression of what b will be
+/// on what it is has the slope share = sum_o (n_o / n) (m_o / m) / sum_o (n_o / n)^2, and a channel is updated to
+/// p u = -log a + share (log a + log b) / 2 plus a constant of the group, which is the closed form (log b - log a) / 2 for share = 1.
 /// </para>
 /// <para>
-/// F does not rise: the update of a group whose energy would is the closed form. Networks of the benchmarks converge half a sweep earlier
-/// (docs/decisions/0017).
+/// F does not rise: a group whose energy would gets the closed form. What it gains: docs/decisions/0017.
 /// </para>
 /// </remarks>
 internal sealed unsafe class FirstSweep
