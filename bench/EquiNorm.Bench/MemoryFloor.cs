@@ -4,9 +4,9 @@ using EquiNorm.Backends.Cpu;
 namespace EquiNorm.Bench;
 
 /// <summary>
-/// The least that a step can cost: one read of every weight for the sums, one read and one write to apply, 3 |W| bytes, with the same
-/// threads (the backend's: a pool of its own would have to be woken before each measurement), in the same run. Plain vector loops without any other arithmetic. Tensors that move with the weights
-/// (momentum) are read and written once: 2 |W| bytes more.
+/// The least that a step can cost: one read of every weight for the sums, one read and one write to apply, 3 |W| bytes, in the same run and with
+/// the same threads (the backend's: threads of its own would have to be woken before each measurement). Plain vector loops without any
+/// other arithmetic. Tensors that move with the weights (momentum) are read and written once: 2 |W| bytes more.
 /// </summary>
 internal sealed unsafe class MemoryFloor : IDisposable
 {
