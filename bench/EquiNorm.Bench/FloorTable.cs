@@ -26,7 +26,7 @@ internal static class FloorTable
         using var backend = new CpuBackend(threads);
         Print($"- {RunFacts.Runtime()}");
         Print($"- {threads} threads, vectors of {VectorWidths.Default}, {Rounds} rounds after 3 s, medians, float32 weights, p = 2, tolerance 1e-8");
-        Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run");
+        Print($"- floor = one read of all weights, then one read and write (3 |W| bytes), plain vector loops, same threads, same run; each on weights of its own");
         Print($"- momentum: a float32 first moment for every weight, and its read and write in step and floor (5 |W| bytes)");
         Print($"- commit {RunFacts.Commit()}, {DateTime.UtcNow:yyyy-MM-dd}");
         Print($"");
@@ -44,22 +44,23 @@ internal static class FloorTable
     private static void Row(string name, CpuBackend backend)
     {
         var network = StandardNetworks.Create(name);
-        using var tensors = network.Bind();
-        using var floor = new MemoryFloor(network, backend.Threads);
         var problem = new RescalingProblem(network.Network);
         var identity = Scalings.Identity(network.Network);
         var times = new double[4, Rounds];
         RescalingResult? result = null;
 
-        // Steps write the weights: they get a copy, so that every solve starts from the same ones.
-        using var copy = (network with { Elements = [.. network.Elements.Select(e => e.AsSpan().ToArray())] }).Bind();
-        using var stepper = new RescalingStepper(problem, copy, backend);
+        // Each works on weights of its own, so that none finds in a core's caches what another has left there.
+        using var floor = new MemoryFloor(network.Copy(), backend);
+        using var stepped = network.Copy().Bind();
+        using var stepper = new RescalingStepper(problem, stepped, backend);
+        using var applied = network.Copy().Bind();
+        using var solved = network.Bind();
         foreach (var slot in Slots())
         {
             times[0, slot] = Time(() => floor.Step());
             times[1, slot] = Time(() => stepper.Step());
-            times[2, slot] = Time(() => result = RescalingSolver.Solve(problem, tensors, null, backend));
-            times[3, slot] = Time(() => RescalingSolver.Apply(identity, tensors, backend));
+            times[2, slot] = Time(() => result = RescalingSolver.Solve(problem, solved, null, backend));
+            times[3, slot] = Time(() => RescalingSolver.Apply(identity, applied, backend));
         }
 
         var least = Least(times, 1) / Least(times, 0);
@@ -73,7 +74,7 @@ internal static class FloorTable
         var momentum = network.CreateMomentum();
         using var tensors = network.Bind();
         network.BindMomentum(tensors, momentum);
-        using var floor = new MemoryFloor(network, backend.Threads, momentum);
+        using var floor = new MemoryFloor(network.Copy(), backend, [.. momentum.Select(m => m.AsSpan().ToArray())]);
         using var stepper = new RescalingStepper(new RescalingProblem(network.Network), tensors, backend);
         var times = new double[2, Rounds];
         foreach (var slot in Slots())

@@ -4,9 +4,9 @@ using EquiNorm.Backends.Cpu;
 namespace EquiNorm.Bench;
 
 /// <summary>
-/// The least that a step can cost: one read of every weight for the sums, one read and one write to apply, 3 |W| bytes, with the same
-/// threads, on the same memory, in the same run. Plain vector loops without any other arithmetic. Tensors that move with the weights
-/// (momentum) are read and written once: 2 |W| bytes more.
+/// The least that a step can cost: one read of every weight for the sums, one read and one write to apply, 3 |W| bytes, in the same run and with
+/// the same threads (the backend's: threads of its own would have to be woken before each measurement). Plain vector loops without any
+/// other arithmetic. Tensors that move with the weights (momentum) are read and written once: 2 |W| bytes more.
 /// </summary>
 internal sealed unsafe class MemoryFloor : IDisposable
 {
@@ -18,9 +18,9 @@ internal sealed unsafe class MemoryFloor : IDisposable
     private readonly double[] _sums;
     private readonly List<System.Buffers.MemoryHandle> _pins = [];
 
-    public MemoryFloor(GeneratedNetwork network, int threads, float[][]? companions = null)
+    public MemoryFloor(GeneratedNetwork network, CpuBackend backend, float[][]? companions = null)
     {
-        _pool = new WorkerPool(threads);
+        _pool = backend.Pool;
         _chunks = [.. network.Elements.SelectMany(Chunks)];
         _scaled = [.. _chunks, .. (companions ?? []).SelectMany(Chunks)];
         _sums = new double[_chunks.Length];
@@ -43,7 +43,6 @@ internal sealed unsafe class MemoryFloor : IDisposable
 
     public void Dispose()
     {
-        _pool.Dispose();
         foreach (var pin in _pins)
         {
             pin.Dispose();

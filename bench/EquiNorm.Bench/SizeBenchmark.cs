@@ -36,7 +36,7 @@ public class SizeBenchmark
         var network = StandardNetworks.DenseChain([.. Enumerable.Repeat(width, layers + 1)], seed: 1, period);
         _backend = new CpuBackend(Threads);
         _tensors = network.Bind();
-        _floor = new MemoryFloor(network, _backend.Threads);
+        _floor = new MemoryFloor(network, _backend);
         _problem = new RescalingProblem(network.Network);
         _stepper = new RescalingStepper(_problem, _tensors, _backend);
         _identity = Scalings.Identity(network.Network);

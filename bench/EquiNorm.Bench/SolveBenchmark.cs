@@ -37,7 +37,7 @@ public class SolveBenchmark
         _network = StandardNetworks.Create(Network);
         _tensors = _network.Bind();
         _backend = new CpuBackend(Threads);
-        _floor = new MemoryFloor(_network, _backend.Threads);
+        _floor = new MemoryFloor(_network, _backend);
         _identity = Scalings.Identity(_network.Network);
     }
 

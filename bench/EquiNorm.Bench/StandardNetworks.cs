@@ -144,6 +144,9 @@ internal sealed record GeneratedNetwork(Network Network, float[][] Elements)
     /// <summary>Bytes of all weights.</summary>
     public long Bytes => Elements.Sum(e => (long)e.Length * sizeof(float));
 
+    /// <summary>The same network with elements of its own.</summary>
+    public GeneratedNetwork Copy() => this with { Elements = [.. Elements.Select(e => e.AsSpan().ToArray())] };
+
     /// <summary>Momentum of every weight, to be bound with <see cref="BindMomentum"/>.</summary>
     public float[][] CreateMomentum()
     {

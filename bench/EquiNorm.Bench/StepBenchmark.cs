@@ -46,7 +46,7 @@ public class StepBenchmark
         }
 
         _stepper = new RescalingStepper(new RescalingProblem(_network.Network), tensors, _backend);
-        _floor = new MemoryFloor(_network, _backend.Threads, momentum);
+        _floor = new MemoryFloor(_network, _backend, momentum);
     }
 
     /// <summary>3 |W| bytes, 5 |W| with momentum.</summary>

@@ -13,8 +13,8 @@ namespace EquiNorm.Fuzz;
 
 /// <summary>
 /// Runs a case from the file to the verified output: open, analyse, solve, write, verify. Allowed are the documented exceptions and an output that is a
-/// rescaling of the input. Findings: any other exception, an output that is none, files that are left behind, more than 5 seconds, and more than
-/// 10 times the size of the files + 64 MB of managed allocations (all of them together, not at one time; all threads).
+/// rescaling of the input. Findings: any other exception, an output that is none, files that are left behind, more than 5 seconds (twice in
+/// a row), and more than 10 times the size of the files + 64 MB of managed allocations (all of them together, not at one time; all threads).
 /// </summary>
 public sealed class FuzzRunner(string directory) : IDisposable
 {
@@ -36,7 +36,18 @@ public sealed class FuzzRunner(string directory) : IDisposable
     /// <returns>The finding, or null.</returns>
     public FuzzFinding? Run(FuzzCase files, out FuzzOutcome outcome)
     {
+        // The machine may have stood still for as long: only a case that takes long twice does.
+        var finding = RunOnce(files, out outcome, out var elapsed);
+        return finding is null || elapsed <= LongestTime ? finding : RunOnce(files, out outcome, out _);
+    }
+
+    /// <summary>Releases the backend.</summary>
+    public void Dispose() => _backend.Dispose();
+
+    private FuzzFinding? RunOnce(FuzzCase files, out FuzzOutcome outcome, out TimeSpan elapsed)
+    {
         outcome = FuzzOutcome.Refused;
+        elapsed = TimeSpan.Zero;
         if (Directory.Exists(directory))
         {
             Directory.Delete(directory, recursive: true);
@@ -61,11 +72,9 @@ public sealed class FuzzRunner(string directory) : IDisposable
             return new FuzzFinding(files, e.ToString());
         }
 
-        return Measure(files, GC.GetTotalAllocatedBytes(precise: false) - before, clock.Elapsed);
+        elapsed = clock.Elapsed;
+        return Measure(files, GC.GetTotalAllocatedBytes(precise: false) - before, elapsed);
     }
-
-    /// <summary>Releases the backend.</summary>
-    public void Dispose() => _backend.Dispose();
 
     private FuzzFinding? Measure(FuzzCase files, long allocated, TimeSpan elapsed)
     {

@@ -124,15 +124,15 @@ internal sealed class TrainingTests
         }
     }
 
-    // What the tests above can see: a mean that follows its input's factor is exact in evaluation and wrong in training.
+    // What the tests above can see, on a network whose normalised channels are alive: a mean that follows its input's factor is exact in evaluation and wrong in training.
     [Test]
     public void Kept_normalisations_change_the_function_in_training()
     {
         using var directory = new TemporaryDirectory();
-        var (source, input) = Make(directory, "chain");
+        var (source, input) = Make(directory, "chain", seed: 1);
         using var model = OnnxModel.Open(source);
         using var network = model.Analyze(new OnnxOptions { Normalization = NormalizationHandling.Keep });
-        network.Save(directory["out.onnx"], RandomScalings(network));
+        network.Save(directory["out.onnx"], RandomScalings(network, seed: 1));
 
         AssertClose(Evaluator.Run(directory["out.onnx"], input), Evaluator.Run(source, input));
         Assert.That(Deviation(Evaluator.Train(directory["out.onnx"], input), Evaluator.Train(source, input)), Is.GreaterThan(1e-3));
@@ -170,9 +170,9 @@ internal sealed class TrainingTests
         return m.Relu(m.Apply("Add", [m.Norm(m.Conv(y, 4, 4), 4), x]));
     }
 
-    private static (string Path, Array64 Input) Make(TemporaryDirectory directory, string name)
+    private static (string Path, Array64 Input) Make(TemporaryDirectory directory, string name, int? seed = null)
     {
-        var model = new RandomModel(TestSeeds.Of(name, 0));
+        var model = new RandomModel(seed ?? TestSeeds.Of(name, 0));
         model.Writer.Input("x", 2, 3, 4, 4);
         model.Writer.Output(Models.Single(m => m.Name == name).Body(model));
         return (model.Writer.Save(directory["in.onnx"]), model.Input(2, 3, 4, 4));
@@ -190,9 +190,9 @@ internal sealed class TrainingTests
     private static double Squares(Dictionary<string, double[]> elements, Network network) =>
         network.Weights.Where(w => w.Role == WeightRole.Weight).Sum(w => elements[w.Name].Sum(v => v * v));
 
-    private static Scalings RandomScalings(OnnxNetwork network)
+    private static Scalings RandomScalings(OnnxNetwork network, int? seed = null)
     {
-        var random = new Random(TestSeeds.Of("training factors", 0));
+        var random = new Random(seed ?? TestSeeds.Of("training factors", 0));
         var u = new double[network.Network.ChannelCount];
         foreach (var group in network.Network.Groups.Where(g => !g.IsPinned))
         {

@@ -63,6 +63,25 @@ public sealed class TestNetwork
         Scales = scales,
     };
 
+    /// <summary>A copy to run and not to bind, in float64: each element [output, input] of a weight becomes <paramref name="map"/> of what it was.</summary>
+    public TestNetwork WithElements(Func<Weight, Func<int, int, double, double>> map)
+    {
+        var tensors = new List<TestTensor>();
+        foreach (var weight in Network.Weights)
+        {
+            var (from, to) = (_byName[weight.Name], new TestTensor(weight.Name, ElementType.Float64, _byName[weight.Name].Length));
+            var change = map(weight);
+            foreach (var (o, i, at) in Elements(weight.Layout))
+            {
+                to[at] = change(o, i, from[at]);
+            }
+
+            tensors.Add(to);
+        }
+
+        return new(Network, tensors, _operations, _inputs, _outputs) { Scales = Scales };
+    }
+
     /// <summary>All outputs, one after the other, for random inputs drawn from <paramref name="seed"/>.</summary>
     public double[] Run(int seed)
     {
@@ -154,11 +173,13 @@ public static class RandomExtensions
 
     public static bool Chance(this Random random, double probability) => random.NextDouble() < probability;
 
-    /// <summary>max |a - b| / max |a|.</summary>
+    /// <summary>
+    /// max |a - b| / max |a|. Infinity for NaN, for lengths that differ and if all of a is 0 and b is not: comparisons of NUnit take NaN for less than every number.
+    /// </summary>
     public static double Deviation(IReadOnlyList<double> expected, IReadOnlyList<double> actual)
     {
         var scale = expected.Select(Math.Abs).DefaultIfEmpty(0).Max();
-        var difference = expected.Zip(actual, (a, b) => Math.Abs(a - b)).DefaultIfEmpty(0).Max();
-        return difference == 0 ? 0 : difference / scale;
+        var differences = expected.Zip(actual, (a, b) => a == b ? 0 : Math.Abs(a - b) / scale).DefaultIfEmpty(0).ToArray();
+        return expected.Count == actual.Count && double.IsFinite(scale) && differences.All(double.IsFinite) ? differences.Max() : double.PositiveInfinity;
     }
 }

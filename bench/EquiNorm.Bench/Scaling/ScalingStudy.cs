@@ -93,7 +93,7 @@ internal static class ScalingStudy
     {
         var network = scalingCase.Create();
         using var tensors = network.Bind();
-        using var floor = new MemoryFloor(network, backend.Threads);
+        using var floor = new MemoryFloor(network, backend);
         var problem = new RescalingProblem(network.Network);
 
         // Steps change the weights, so they come after the solves. Enough of each to settle, at most a second and a half.

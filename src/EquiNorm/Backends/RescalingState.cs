@@ -51,6 +51,20 @@ public abstract class RescalingState : IDisposable
     /// <summary>Makes the given sums valid.</summary>
     public abstract void Refresh(ReadOnlySpan<SumRef> sums);
 
+    /// <summary>
+    /// Announces a first sweep, group by group in network order, from factors that may be far from balance: until <see cref="EndFirstSweep"/>
+    /// an update may take into account that the outgoing sums are those of factors that are about to change. All sums must be valid. A backend that
+    /// does nothing here is slower, not wrong.
+    /// </summary>
+    public virtual void BeginFirstSweep()
+    {
+    }
+
+    /// <summary>From here on updates are the closed form again.</summary>
+    public virtual void EndFirstSweep()
+    {
+    }
+
     /// <summary>The update of all units at once, by the rule. Their sums must be valid.</summary>
     /// <returns>
     /// The largest |log(a/b)| / p of the units' channels before the update; of a channel that its limit stops, twice as far as it may move.

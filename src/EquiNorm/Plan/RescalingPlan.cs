@@ -8,6 +8,12 @@ namespace EquiNorm.Plan;
 /// </summary>
 public sealed class RescalingPlan
 {
+    // Made when first asked for: most solves need neither colours nor more than one certificate. Two threads that ask at once may both
+    // compute them, with the same result.
+    private readonly Lazy<UpdateUnit[][]> _colors;
+    private readonly Lazy<CertificateOrder?> _forward;
+    private readonly Lazy<CertificateOrder?> _backward;
+
     private RescalingPlan(RescalingProblem problem, PlannedWeight[] weights, PlannedGroup[] groups)
     {
         Problem = problem;
@@ -16,11 +22,11 @@ public sealed class RescalingPlan
         Singles = groups.Where(g => !g.Group.IsPinned && g.Group.Count > 0).Select(g => new UpdateUnit(g.Group.Index)).ToArray();
         var units = UpdateSchedule.JoinDepthwisePairs(weights, groups);
         Units = units;
-        Colors = UpdateSchedule.Color(units, weights, groups);
+        _colors = new(() => UpdateSchedule.Color(units, weights, groups), LazyThreadSafetyMode.PublicationOnly);
         var components = GroupComponents.Of(weights, groups);
         HasCycles = components.HasCycles;
-        ForwardCertificate = CertificateOrder.Create(weights, groups, components, Axis.Input);
-        BackwardCertificate = CertificateOrder.Create(weights, groups, components, Axis.Output);
+        _forward = new(() => CertificateOrder.Create(weights, groups, components, Axis.Input), LazyThreadSafetyMode.PublicationOnly);
+        _backward = new(() => CertificateOrder.Create(weights, groups, components, Axis.Output), LazyThreadSafetyMode.PublicationOnly);
         Edges = weights.Sum(w => w.Weight.Layout.Edges);
     }
 
@@ -40,16 +46,16 @@ public sealed class RescalingPlan
     public ReadOnlyMemory<UpdateUnit> Units { get; }
 
     /// <summary>The units by colour: units of one colour share no weight and may be updated at once.</summary>
-    public IReadOnlyList<UpdateUnit[]> Colors { get; }
+    public IReadOnlyList<UpdateUnit[]> Colors => _colors.Value;
 
     /// <summary>Whether some walk of weights leads from a free group back to it, as in a residual stream.</summary>
     public bool HasCycles { get; }
 
     /// <summary>How to push a flow from the inputs to the outputs, or null if the groups do not allow it.</summary>
-    public CertificateOrder? ForwardCertificate { get; }
+    public CertificateOrder? ForwardCertificate => _forward.Value;
 
     /// <summary>How to push a flow from the outputs to the inputs, or null if the groups do not allow it.</summary>
-    public CertificateOrder? BackwardCertificate { get; }
+    public CertificateOrder? BackwardCertificate => _backward.Value;
 
     /// <summary>Number of energies: (output, input) pairs of all weights. Reading each twice is one sweep.</summary>
     public long Edges { get; }

@@ -46,7 +46,7 @@ internal static class UpdateSchedule
     }
 
     /// <summary>Greedy colouring of the units, in network order: units that meet in a weight get different colours.</summary>
-    public static IReadOnlyList<UpdateUnit[]> Color(IReadOnlyList<UpdateUnit> units, PlannedWeight[] weights, PlannedGroup[] groups)
+    public static UpdateUnit[][] Color(IReadOnlyList<UpdateUnit> units, PlannedWeight[] weights, PlannedGroup[] groups)
     {
         var unitOf = new int[groups.Length];
         Array.Fill(unitOf, -1);

@@ -29,6 +29,11 @@ internal static class VectorMath
     // Adding it rounds a float64 below 2^51 to an integer.
     private const double Rounder = 1.5 * (1L << 52);
 
+    /// <summary>Whether all are positive and neither too small nor too large for <see cref="Log"/>; false for NaN.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AreNormal(Vector<double> x) =>
+        Vector.GreaterThanOrEqualAll(x, new Vector<double>(SmallestNormal)) && Vector.LessThanOrEqualAll(x, new Vector<double>(double.MaxValue));
+
     /// <summary>log x of normal positive numbers.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector<double> Log(Vector<double> x)

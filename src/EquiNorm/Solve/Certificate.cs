@@ -303,7 +303,14 @@ internal sealed class Certificate
         {
             factors = factors.Slice(segment.FirstChannel, sums.Length);
             flow = flow.Slice(segment.FirstChannel - first, sums.Length);
-            for (var i = 0; i < sums.Length; i++)
+            var i = 0;
+            var scales = new Vector<double>(scale);
+            for (; i <= sums.Length - Vector<double>.Count; i += Vector<double>.Count)
+            {
+                (new Vector<double>(flow[i..]) + scales * new Vector<double>(factors[i..]) * new Vector<double>(sums[i..])).CopyTo(flow[i..]);
+            }
+
+            for (; i < sums.Length; i++)
             {
                 flow[i] += scale * factors[i] * sums[i];
             }
@@ -311,12 +318,12 @@ internal sealed class Certificate
             return;
         }
 
-        for (var i = 0; i < sums.Length; i++)
+        for (var n = 0; n < sums.Length; n++)
         {
-            var channel = segment.Channels[i];
+            var channel = segment.Channels[n];
             if (channel >= 0)
             {
-                flow[channel - first] += scale * factors[channel] * sums[i];
+                flow[channel - first] += scale * factors[channel] * sums[n];
             }
         }
     }

@@ -301,9 +301,10 @@ internal sealed class CoarseSolver
 
     private int Variable(int group, ReadOnlySpan<bool> stays) => group < 0 || (!stays.IsEmpty && stays[group]) ? -1 : _variable[group];
 
-    private HashSet<(int, int)> Couplings(RescalingPlan plan)
+    // A pair may come more than once.
+    private List<(int, int)> Couplings(RescalingPlan plan)
     {
-        var couplings = new HashSet<(int, int)>();
+        var couplings = new List<(int, int)>(plan.Weights.Count);
         foreach (var weight in plan.Weights)
         {
             foreach (var output in weight.Segments(Axis.Output))

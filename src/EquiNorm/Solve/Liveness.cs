@@ -36,6 +36,11 @@ internal sealed class Liveness
     {
         var liveness = new Liveness(state.Plan);
         var frozen = new List<FrozenChannel>(liveness.Freeze(state));
+        if (frozen.Capacity == 0)
+        {
+            return frozen;
+        }
+
         foreach (var group in state.Plan.Groups.Where(g => !g.Group.IsPinned))
         {
             for (var c = 0; c < group.Group.Count; c++)

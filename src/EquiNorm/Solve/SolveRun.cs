@@ -204,8 +204,7 @@ internal sealed class SolveRun
     {
         _state.ReadNorms(_edges);
         _logObjective = LogSum(_edges);
-        var (first, second) = _sweeper.CertificateOrders;
-        if ((Bound(first) ?? Bound(second)) is { } bound)
+        if ((Bound(_sweeper.Certificate(0)) ?? Bound(_sweeper.Certificate(1))) is { } bound)
         {
             // Rounding may have raised the bound, even above F: no gap below rounding is claimed.
             _logLowerBound = Math.Max(_logLowerBound, Math.Min(bound, _logObjective) - GapForecast.Rounding(_logObjective));

@@ -22,6 +22,7 @@ internal sealed class Sweeper
     private readonly UpdateUnit[][] _updates;
     private readonly Swings? _swings;
     private bool _forward = true;
+    private bool _isFirst;
 
     public Sweeper(RescalingState state, RescalingOptions options, GainLimit limit)
     {
@@ -58,15 +59,23 @@ internal sealed class Sweeper
     /// The certificates to try: first the one that needs the fewest reads now, because its denominators are the sums that the last half
     /// sweep left valid. A channel may have a usable carrier on one side only, so the other direction may succeed where it fails.
     /// </summary>
-    public (CertificateOrder? First, CertificateOrder? Second) CertificateOrders => _order == SweepOrder.ForwardBackward && _forward
-        ? (_plan.ForwardCertificate, _plan.BackwardCertificate)
-        : (_plan.BackwardCertificate, _plan.ForwardCertificate);
+    /// <param name="attempt">0 or 1.</param>
+    public CertificateOrder? Certificate(int attempt) => (_order == SweepOrder.ForwardBackward && _forward) == (attempt == 0)
+        ? _plan.ForwardCertificate
+        : _plan.BackwardCertificate;
 
     /// <summary>Corrects the starting point; returns log F.</summary>
     public double Start(List<CoarseEdge> edges)
     {
         _forward = true;
-        return Correct(edges);
+        var logObjective = Correct(edges);
+        if (_order == SweepOrder.ForwardBackward && !_plan.Problem.TakesLargest)
+        {
+            _isFirst = true;
+            _state.BeginFirstSweep();
+        }
+
+        return logObjective;
     }
 
     /// <summary>One half sweep and its coarse correction.</summary>
@@ -88,6 +97,12 @@ internal sealed class Sweeper
         {
             // Here, where rows and columns are read at once; the norms of blocks need one of them.
             _state.Refresh(_updates[0]);
+        }
+
+        if (_isFirst)
+        {
+            _isFirst = false;
+            _state.EndFirstSweep();
         }
 
         _forward = _order != SweepOrder.ForwardBackward || !_forward;

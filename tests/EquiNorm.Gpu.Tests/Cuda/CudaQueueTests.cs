@@ -59,17 +59,27 @@ internal sealed class CudaQueueTests : FakeCudaFixture
         var arguments = new Arguments(DeviceView<float>.Everywhere, 1, 2, DeviceView<int>.Everywhere, 3);
         Fake.IsLogging = false;
         Launch(100);
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        Launch(1000);
-        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
-        Assert.That(queue.Counters.Launches, Is.EqualTo(1100));
 
-        void Launch(int times)
+        // The run time may take a path for the first time in the middle of a measurement, once: a launch that allocates does it every time.
+        var (allocated, rounds) = (1L, 0);
+        while (allocated != 0 && rounds < 3)
         {
+            allocated = Launch(1000);
+            rounds++;
+        }
+
+        Assert.That(allocated, Is.Zero);
+        Assert.That(queue.Counters.Launches, Is.EqualTo(100 + 1000 * rounds));
+
+        long Launch(int times)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
             for (var i = 0; i < times; i++)
             {
                 queue.Launch(Views, 4, 64, in arguments);
             }
+
+            return GC.GetAllocatedBytesForCurrentThread() - before;
         }
     }
 

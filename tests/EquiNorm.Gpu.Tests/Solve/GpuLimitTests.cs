@@ -36,7 +36,7 @@ public sealed class GpuLimitTests
             };
             double? gain = draw == 0 ? null : 2;
             var options = new RescalingOptions { Tolerance = 1e-9, MaxSweeps = 100_000, MaxGain = gain };
-            AssertSame(problem, tensors, options, 1e-7, $"{family}, draw {draw}");
+            AssertSame(problem, tensors, options, $"{family}, draw {draw}");
         }
     }
 
@@ -51,7 +51,7 @@ public sealed class GpuLimitTests
             using var tensors = network.Bind();
             var problem = new RescalingProblem(network.Network) { Norm = random.Pick(2.0, 1.0, 1.5) };
             var options = new RescalingOptions { Tolerance = 1e-13, MaxSweeps = 300, MaxGain = random.Pick(1.2, 2, 5) };
-            AssertSame(problem, tensors, options, 1e-5, $"{family}, draw {draw}, p = {problem.Norm}, G = {options.MaxGain}");
+            AssertSame(problem, tensors, options, $"{family}, draw {draw}, p = {problem.Norm}, G = {options.MaxGain}");
         }
     }
 
@@ -62,8 +62,6 @@ public sealed class GpuLimitTests
         var network = RandomNetworks.Create(family, TestSeeds.Of(family, 1640));
         using var tensors = network.Bind();
         var problem = new RescalingProblem(network.Network) { Norm = norm };
-
-        // A gap g leaves a channel that carries a share s of F a residual of about sqrt(g / s): 1e-12 makes 1e-3 of all shares down to 1e-6.
         var tolerance = norm == 2 ? 1e-12 : 1e-9;
         var options = new RescalingOptions { Order = order, Tolerance = tolerance, MaxSweeps = 10_000, MaxGain = 1.5 };
         using var queue = new MachineQueue();
@@ -72,12 +70,19 @@ public sealed class GpuLimitTests
         var limit = Math.Log(1.5);
         var oracle = new OracleProblem(tensors, norm);
         Assert.That(result.Status, Is.EqualTo(RescalingStatus.Converged), TestSeeds.Repeat);
-        Assert.That(oracle.Residual(result.Scalings!.LogFactors, limit), Is.LessThan(norm == 2 ? 1e-3 : 1.1e-9), TestSeeds.Repeat);
-        Assert.That(result.Scalings.LogFactors.ToArray().Select(Math.Abs).Max(), Is.LessThanOrEqualTo(limit), TestSeeds.Repeat);
+        Assert.That(result.Scalings!.LogFactors.ToArray().Select(Math.Abs).Max(), Is.LessThanOrEqualTo(limit), TestSeeds.Repeat);
         if (norm == 2)
         {
             var optimum = OracleSolver.ProjectedDescent(oracle, limit);
             Assert.That(result.Objective / optimum.Objective - 1, Is.LessThan(1.1e-9), TestSeeds.Repeat);
+
+            // How far a channel is from its balance depends on its share of F; what it could still gain does not.
+            Assert.That(
+                oracle.LargestGain(result.Scalings.LogFactors, limit), Is.LessThanOrEqualTo(oracle.GapOf(result, limit) + OptimumDistance.Rounding), TestSeeds.Repeat);
+        }
+        else
+        {
+            Assert.That(oracle.Residual(result.Scalings.LogFactors, limit), Is.LessThan(1.1e-9), TestSeeds.Repeat);
         }
     }
 
@@ -106,7 +111,7 @@ public sealed class GpuLimitTests
         var network = RandomNetworks.Chain(TestSeeds.Of("widths", width), [3, width, 300, width, 2], options);
         using var tensors = network.Bind();
         var problem = new RescalingProblem(network.Network) { Norm = double.PositiveInfinity };
-        AssertSame(problem, tensors, new RescalingOptions { Tolerance = 1e-9, MaxSweeps = 10_000 }, 1e-7, $"{width}, {type}");
+        AssertSame(problem, tensors, new RescalingOptions { Tolerance = 1e-9, MaxSweeps = 10_000 }, $"{width}, {type}");
     }
 
     [Test]
@@ -138,28 +143,47 @@ public sealed class GpuLimitTests
             Throws.InstanceOf<UnsupportedProblemException>());
     }
 
-    private static void AssertSame(RescalingProblem problem, NetworkTensors tensors, RescalingOptions options, double tolerance, string context)
+    private static void AssertSame(RescalingProblem problem, NetworkTensors tensors, RescalingOptions options, string context)
     {
-        context = $"{context}, {TestSeeds.Repeat}";
+        var repeat = $"{context}, {TestSeeds.Repeat}";
         using var cpu = new CpuBackend(1);
         var expected = RescalingSolver.Solve(problem, tensors, options, cpu);
         using var queue = new MachineQueue();
         using var gpu = new GpuBackend(queue);
         var actual = RescalingSolver.Solve(problem, tensors, options, gpu);
-        var distance = expected.Scalings!.LogFactors.ToArray().Zip(actual.Scalings!.LogFactors.ToArray(), (a, b) => Math.Abs(a - b)).DefaultIfEmpty(0).Max();
         Assert.Multiple(() =>
         {
-            if (problem.TakesLargest)
-            {
-                Assert.That(actual.Status, Is.EqualTo(expected.Status), context);
-                Assert.That(actual.GapBound, Is.Null, context);
-            }
+            Assert.That(actual.ObjectiveBefore, Is.EqualTo(expected.ObjectiveBefore).Within(1e-9).Percent, repeat);
+            Assert.That(actual.Frozen.Select(f => (f.Group.Index, f.Channel)), Is.EqualTo(expected.Frozen.Select(f => (f.Group.Index, f.Channel))), repeat);
+        });
+        if (problem.TakesLargest)
+        {
+            AssertBalanced(problem, tensors, options, expected, actual, repeat);
+        }
+        else
+        {
+            SameOptimum.Check(problem, tensors, expected, actual, context, options.MaxGain);
+        }
+    }
 
-            Assert.That(distance, Is.LessThanOrEqualTo(tolerance), context);
-            Assert.That(actual.Objective, Is.EqualTo(expected.Objective).Within(1e-6).Percent, context);
-            Assert.That(actual.ObjectiveBefore, Is.EqualTo(expected.ObjectiveBefore).Within(1e-9).Percent, context);
-            Assert.That(actual.Frozen.Select(f => (f.Group.Index, f.Channel)), Is.EqualTo(expected.Frozen.Select(f => (f.Group.Index, f.Channel))), context);
-            Assert.That(actual.Residual, Is.LessThanOrEqualTo(Math.Max(1e-5, expected.Residual * 10)), context);
+    // At p = infinity every point in balance will do. It is unique where no stream feeds itself; where one does it depends on which of two
+    // equal magnitudes is met first, and with it on rounding.
+    private static void AssertBalanced(
+        RescalingProblem problem, NetworkTensors tensors, RescalingOptions options, RescalingResult expected, RescalingResult actual, string context)
+    {
+        var limit = options.MaxGain is { } gain ? Math.Log(gain) : double.PositiveInfinity;
+        var (u, v) = (expected.Scalings!.LogFactors.ToArray(), actual.Scalings!.LogFactors.ToArray());
+        Assert.Multiple(() =>
+        {
+            Assert.That(actual.Status, Is.EqualTo(expected.Status), context);
+            Assert.That(actual.GapBound, Is.Null, context);
+            Assert.That(
+                OptimumDistance.OracleOf(problem, tensors).Residual(v, limit), Is.InRange(0, Math.Max(1.1 * options.Tolerance!.Value, 10 * expected.Residual)), context);
+            if (!EquiNorm.Plan.RescalingPlan.Create(problem).HasCycles)
+            {
+                Assert.That(v, Is.EqualTo(u).Within(1e-7), context);
+                Assert.That(actual.Objective, Is.EqualTo(expected.Objective).Within(1e-6).Percent, context);
+            }
         });
     }
 }

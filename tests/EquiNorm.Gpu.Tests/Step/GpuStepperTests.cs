@@ -30,15 +30,17 @@ public sealed class GpuStepperTests
 
             var context = $"{family}, draw {draw}, {TestSeeds.Repeat}";
             var problem = new RescalingProblem(network.Network) { Norm = random.Pick(2.0, 2.0, 1.0, 1.5, 6.0) };
+            var (twin, scaled) = (network.Clone(), network.Clone());
+            using var tensors = twin.Bind();
+            using var scaledTensors = scaled.Bind();
+            var law = new StepLaw(OptimumDistance.OracleOf(problem, tensors));
             using var queue = new MachineQueue();
             using var device = new DeviceNetwork(queue, network);
             using var stepper = new GpuStepper(problem, device.Tensors, queue);
             stepper.Step();
             var report = stepper.ReadReport();
-            var factors = stepper.ReadScalings().LogFactors.ToArray();
+            var scalings = stepper.ReadScalings();
 
-            var twin = network.Clone();
-            using var tensors = twin.Bind();
             using var cpu = new CpuBackend(1);
             using var reference = new RescalingStepper(problem, tensors, cpu);
             var expected = reference.Step();
@@ -49,26 +51,40 @@ public sealed class GpuStepperTests
                 continue;
             }
 
+            // Factors as close as they are determined; elements, rounded once, by the factors that the device says that it applied.
             device.Download();
+            var applied = RescalingSolver.Apply(scalings, scaledTensors, cpu);
             Assert.Multiple(() =>
             {
                 Assert.That(report.Outcome, Is.EqualTo(StepOutcome.Applied), context);
                 Assert.That(report.ObjectiveBefore, Is.EqualTo(expected.ObjectiveBefore).Within(1e-12 * expected.ObjectiveBefore), context);
-                Assert.That(report.Residual, Is.EqualTo(expected.Residual).Within(1e-7), context);
-                Assert.That(Difference(factors, reference.ReadScalings().LogFactors), Is.LessThan(1e-7), context);
-                Assert.That(report.Applied, Is.EqualTo(expected.Applied), context);
+                Assert.That(report.Residual, Is.InRange(law.LeastResidual, law.LargestResidual), context);
+                Assert.That(expected.Residual, Is.InRange(law.LeastResidual, law.LargestResidual), $"{context}, on the CPU");
+                Assert.That(law.Excess(scalings.LogFactors), Is.LessThanOrEqualTo(1), context);
+                Assert.That(law.Excess(reference.ReadScalings().LogFactors), Is.LessThanOrEqualTo(1), $"{context}, on the CPU");
+                Assert.That(report.Applied, Is.EqualTo(applied), context);
                 foreach (var tensor in network.Tensors)
                 {
-                    Assert.That(Wrong(tensor, twin[tensor.Name]), Is.Empty, $"{context}, {tensor.Name}");
+                    Assert.That(Wrong(tensor, scaled[tensor.Name]), Is.Empty, $"{context}, {tensor.Name}");
                 }
             });
         }
     }
 
     [Test]
-    public void Steps_end_at_the_optimum([Values("dense chain", "residual", "mixed")] string family)
+    public void No_step_raises_the_objective([Values("dense chain", "residual", "mixed")] string family) =>
+        Descend(family, TestSeeds.Of(family, 950), steps: 12);
+
+    // How many steps it takes differs from network to network: these are fixed.
+    [Test]
+    public void Steps_end_at_the_optimum([Values("dense chain", "residual", "mixed")] string family, [Values(950, 951)] int seed)
     {
-        var seed = TestSeeds.Of(family, 950);
+        var (last, optimum) = Descend(family, seed, steps: 60);
+        Assert.That(last, Is.EqualTo(optimum).Within(1e-4 * optimum));
+    }
+
+    private static (double Last, double Optimum) Descend(string family, int seed, int steps)
+    {
         var network = RandomNetworks.Create(family, seed, new SketchOptions { OutputScale = 0 });
         var problem = new RescalingProblem(network.Network);
         using var queue = new MachineQueue();
@@ -77,15 +93,15 @@ public sealed class GpuStepperTests
         using var device = new DeviceNetwork(queue, network);
         using var stepper = new GpuStepper(problem, device.Tensors, queue);
         double last = double.PositiveInfinity;
-        for (var n = 0; n < 60; n++)
+        for (var n = 0; n < steps; n++)
         {
             stepper.Step();
             var report = stepper.ReadReport();
-            Assert.That(report.ObjectiveBefore, Is.LessThanOrEqualTo(last * (1 + 1e-12)), $"{family}, step {n}, {TestSeeds.Repeat}");
+            Assert.That(report.ObjectiveBefore, Is.InRange(optimum * (1 - 1e-9), last * (1 + 1e-12)), $"{family}, step {n}, {TestSeeds.Repeat}");
             last = report.ObjectiveBefore;
         }
 
-        Assert.That(last, Is.EqualTo(optimum).Within(1e-4 * optimum), TestSeeds.Repeat);
+        return (last, optimum);
     }
 
     [Test]
@@ -131,18 +147,18 @@ public sealed class GpuStepperTests
     public void Tensors_may_begin_at_any_element([ValueSource(nameof(Types))] ElementType type, [Values(1, 3)] int elements)
     {
         var seed = TestSeeds.Of("misaligned", elements);
-        var results = new List<double[]>();
         foreach (var offset in new[] { 0, elements * type.ByteSize() })
         {
             var network = RandomNetworks.Create("convolution 2-D", seed, new SketchOptions { ElementTypes = [type], OutputScale = 0, Strided = 0 });
+            var problem = new RescalingProblem(network.Network);
+            using var tensors = network.Bind();
+            var law = new StepLaw(OptimumDistance.OracleOf(problem, tensors));
             using var queue = new MachineQueue();
             using var device = new DeviceNetwork(queue, network, offset);
-            using var stepper = new GpuStepper(new RescalingProblem(network.Network), device.Tensors, queue);
+            using var stepper = new GpuStepper(problem, device.Tensors, queue);
             stepper.Step();
-            results.Add([.. stepper.ReadScalings().LogFactors]);
+            Assert.That(law.Excess(stepper.ReadScalings().LogFactors), Is.LessThanOrEqualTo(1), $"{offset} bytes off, {TestSeeds.Repeat}");
         }
-
-        Assert.That(results[1], Is.EqualTo(results[0]).Within(1e-12), TestSeeds.Repeat);
     }
 
     [Test]
@@ -285,9 +301,17 @@ public sealed class GpuStepperTests
     // The first few elements that differ by more than rounding.
     private static IEnumerable<string> Wrong(TestTensor actual, TestTensor wanted)
     {
-        var relative = 3 * actual.ElementType.UnitRoundoff() + 1e-6;
+        // A factor comes as a logarithm: there and back it loses some units in the last place of float64, and an element a place of its type.
+        var relative = 2 * actual.ElementType.UnitRoundoff() + 1e-14;
+        var smallest = actual.ElementType switch
+        {
+            ElementType.Float64 => double.Epsilon,
+            ElementType.Float32 => float.Epsilon,
+            ElementType.Float16 => (double)Half.Epsilon,
+            _ => Math.ScaleB(1, -133),
+        };
         return Enumerable.Range(0, actual.Length)
-            .Where(i => !(Math.Abs(actual[i] - wanted[i]) <= relative * Math.Abs(wanted[i]) + 1e-7))
+            .Where(i => actual[i] != wanted[i] && !(Math.Abs(actual[i] - wanted[i]) <= relative * Math.Abs(wanted[i]) + smallest))
             .Select(i => $"[{i}] {actual[i]} instead of {wanted[i]}")
             .Take(3);
     }

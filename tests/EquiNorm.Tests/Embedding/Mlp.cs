@@ -26,6 +26,28 @@ internal sealed class Mlp
 
     public double[] Forward(double[] input) => Activations(input)[^1];
 
+    /// <summary>The sums of weighted inputs and bias of each layer in turn, in front of the activation.</summary>
+    public List<double[]> Sums(double[] input)
+    {
+        var sums = new List<double[]>();
+        for (var l = 0; l + 1 < _widths.Length; l++)
+        {
+            var (weights, below) = (Parameters[2 * l], l == 0 ? input : Relu(sums[^1]));
+            var output = (double[])Parameters[2 * l + 1].Clone();
+            for (var o = 0; o < output.Length; o++)
+            {
+                for (var i = 0; i < below.Length; i++)
+                {
+                    output[o] += weights[o * below.Length + i] * below[i];
+                }
+            }
+
+            sums.Add(output);
+        }
+
+        return sums;
+    }
+
     /// <summary>The gradient of |f(input) - target|^2 / 2, one array for each parameter.</summary>
     public List<double[]> Gradient(double[] input, double[] target)
     {
@@ -55,26 +77,11 @@ internal sealed class Mlp
     private static double Normal(Random random) =>
         Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
 
+    private static double[] Relu(double[] sums) => Array.ConvertAll(sums, v => Math.Max(0, v));
+
     private List<double[]> Activations(double[] input)
     {
-        var activations = new List<double[]> { input };
-        for (var l = 0; l + 1 < _widths.Length; l++)
-        {
-            var (weights, below) = (Parameters[2 * l], activations[l]);
-            var output = (double[])Parameters[2 * l + 1].Clone();
-            for (var o = 0; o < output.Length; o++)
-            {
-                for (var i = 0; i < below.Length; i++)
-                {
-                    output[o] += weights[o * below.Length + i] * below[i];
-                }
-
-                output[o] = l + 2 < _widths.Length ? Math.Max(0, output[o]) : output[o];
-            }
-
-            activations.Add(output);
-        }
-
-        return activations;
+        var sums = Sums(input);
+        return [input, .. sums[..^1].Select(Relu), sums[^1]];
     }
 }

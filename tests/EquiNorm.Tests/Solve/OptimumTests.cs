@@ -49,7 +49,8 @@ public sealed class OptimumTests
     {
         foreach (var family in new[] { "dense chain", "residual", "mixed" })
         {
-            var network = RandomNetworks.Create(family, TestSeeds.Of(family, (int)(10 * norm)));
+            // At p = 8 energies span fifty orders of magnitude: how hard a draw is has no end (decision 0015), and what is held are known ones.
+            var network = RandomNetworks.Create(family, norm == 8 ? penalty.Length : TestSeeds.Of(family, (int)(10 * norm)));
             var problem = new RescalingProblem(network.Network)
             {
                 Norm = norm,
@@ -132,19 +133,25 @@ public sealed class OptimumTests
             var moved = network.Clone();
             var u = moved.RandomLogFactors(new Random(TestSeeds.Of(family, start)), sigma: 4);
             moved.Rescale([.. u.Select((value, c) => oracle.IsFree[c] ? value : 0)]);
-            var (objective, elements) = Optimum(moved);
+            var (objective, gap, elements) = Optimum(moved);
+            var distance = Math.Sqrt(expected.Elements.Zip(elements, (a, b) => (a - b) * (a - b)).Sum());
 
+            // |W - W*|^2 <= F - F* at p = 2: each term of F - F* is w*^2 (exp(2 d) - 1 - 2 d), and (exp(d) - 1)^2 is no more than that.
             Assert.That(objective / expected.Objective, Is.EqualTo(1).Within(1e-11), TestSeeds.Repeat);
-            Assert.That(RandomExtensions.Deviation(expected.Elements, elements), Is.LessThan(1e-5), TestSeeds.Repeat);
+            Assert.That(distance, Is.LessThanOrEqualTo((Math.Sqrt(expected.Gap) + Math.Sqrt(gap)) * Math.Sqrt(objective)), TestSeeds.Repeat);
         }
 
-        (double Objective, double[] Elements) Optimum(TestNetwork start)
+        (double Objective, double Gap, double[] Elements) Optimum(TestNetwork start)
         {
             using var tensors = start.Bind();
-            var result = EquiNorm.Solve.RescalingSolver.Solve(new(start.Network), tensors, options);
-            EquiNorm.Solve.RescalingSolver.Apply(result.Scalings!, tensors);
-            return (result.Objective, [.. start.Network.Weights.Where(w => w.Role == WeightRole.Weight).SelectMany(w => start[w.Name].ToArray())]);
+            var solved = Solved.Run(tensors, options: options);
+            Assert.That(solved.Gap, Is.LessThan(1e-11), $"bound {solved.Result.GapBound}, {TestSeeds.Repeat}");
+            EquiNorm.Solve.RescalingSolver.Apply(solved.Result.Scalings!, tensors);
+            return (solved.Result.Objective, AtMost(solved), [.. start.Network.Weights.Where(w => w.Role == WeightRole.Weight).SelectMany(w => Used(start, w))]);
         }
+
+        // Without the gaps of views.
+        static IEnumerable<double> Used(TestNetwork network, Weight weight) => TestNetwork.Elements(weight.Layout).Select(e => network[weight.Name][e.Address]);
     }
 
     [TestCaseSource(typeof(RandomNetworks), nameof(RandomNetworks.Families))]
@@ -155,9 +162,18 @@ public sealed class OptimumTests
 
         var again = Solved.Run(network, options: new RescalingOptions { Tolerance = 1e-12 });
 
-        Assert.That(again.Factors, Is.All.EqualTo(0).Within(1e-5), TestSeeds.Repeat);
+        // How far a channel may move depends on what flows through it: |W' - W|^2 <= F - F*, as above, from both sides of the optimum.
+        var (u, here) = (again.Factors, new double[again.Factors.Length]);
+        var distance = Math.Sqrt(again.Oracle.Edges.Sum(e => Math.Exp(again.Oracle.LogFlow(e, here)) * Math.Pow(Math.Exp(u[e.Output] - u[e.Input]) - 1, 2)));
         Assert.That(again.Result.ObjectiveBefore / again.Result.Objective, Is.EqualTo(1).Within(1e-11), TestSeeds.Repeat);
+        Assert.That(again.Gap, Is.LessThan(1e-11), TestSeeds.Repeat);
+        Assert.That(distance, Is.LessThanOrEqualTo((Math.Sqrt(Rounding(again)) + Math.Sqrt(AtMost(again))) * Math.Sqrt(again.Result.Objective)), TestSeeds.Repeat);
     }
+
+    // The gap by the oracle, and what it may have lost to the rounding of log F.
+    private static double AtMost(Solved solved) => Math.Max(0, solved.Gap) + Rounding(solved);
+
+    private static double Rounding(Solved solved) => 1e-14 * (1 + Math.Abs(solved.Optimum.LogObjective));
 
     private static RescalingProblem RandomProblem(Network network, Random random) => new(network)
     {

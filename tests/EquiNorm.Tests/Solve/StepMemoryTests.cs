@@ -102,15 +102,27 @@ public sealed class StepMemoryTests
 
     private static void AssertAllocatesNothing(CpuBackend backend, RescalingStepper stepper, int steps)
     {
-        var workers = WorkerAllocations.Read(backend);
-        var own = GC.GetAllocatedBytesForCurrentThread();
-        for (var n = 0; n < steps; n++)
+        // A path that is first taken now (a thread that has to wait for the first time) makes garbage once; steps that do would do so every time.
+        var (own, workers) = (0L, Array.Empty<long>());
+        for (var attempt = 0; attempt < 3; attempt++)
         {
-            stepper.Step();
+            var workersBefore = WorkerAllocations.Read(backend);
+            var ownBefore = GC.GetAllocatedBytesForCurrentThread();
+            for (var n = 0; n < steps; n++)
+            {
+                stepper.Step();
+            }
+
+            own = GC.GetAllocatedBytesForCurrentThread() - ownBefore;
+            workers = [.. WorkerAllocations.Read(backend).Zip(workersBefore, (now, before) => now - before)];
+            if (own == 0 && workers.All(bytes => bytes == 0))
+            {
+                return;
+            }
         }
 
-        Assert.That(GC.GetAllocatedBytesForCurrentThread() - own, Is.Zero, $"bytes on the calling thread of {backend.Threads}, {TestSeeds.Repeat}");
-        Assert.That(WorkerAllocations.Read(backend), Is.EqualTo(workers), $"bytes on the workers, {TestSeeds.Repeat}");
+        Assert.That(own, Is.Zero, $"bytes on the calling thread of {backend.Threads}, {TestSeeds.Repeat}");
+        Assert.That(workers, Is.All.Zero, $"bytes on the workers, {TestSeeds.Repeat}");
     }
 
     /// <summary>Convolutions and dense layers that are cut into many tiles, with momentum.</summary>

@@ -27,20 +27,8 @@ internal sealed unsafe class Arena(PageCache cache) : IDisposable
     public double* Allocate(long count)
     {
         var bytes = checked((count * sizeof(double) + Alignment - 1) / Alignment * Alignment);
-        if (bytes > PageBytes / 4)
-        {
-            return (double*)Cleared(bytes);
-        }
-
-        if (bytes > _left)
-        {
-            _free = (byte*)Cleared(PageBytes);
-            _left = PageBytes;
-        }
-
-        var result = _free;
-        _free += bytes;
-        _left -= bytes;
+        var result = bytes > PageBytes / 4 ? (byte*)Page(bytes) : Part(bytes);
+        NativeMemory.Clear(result, (nuint)bytes);
         return (double*)result;
     }
 
@@ -51,11 +39,18 @@ internal sealed unsafe class Arena(PageCache cache) : IDisposable
         _left = 0;
     }
 
-    private void* Cleared(long bytes)
+    private byte* Part(long bytes)
     {
-        var page = Page(bytes);
-        NativeMemory.Clear(page, (nuint)bytes);
-        return page;
+        if (bytes > _left)
+        {
+            _free = (byte*)Page(PageBytes);
+            _left = PageBytes;
+        }
+
+        var result = _free;
+        _free += bytes;
+        _left -= bytes;
+        return result;
     }
 
     private void* Page(long bytes)

@@ -70,6 +70,9 @@ internal sealed unsafe class ChannelFactors
         }
     }
 
+    /// <summary>Adds to p u of the live channels of a group; all sums stay valid.</summary>
+    public void Shift(int group, double shift) => _references[group] += shift;
+
     /// <summary>Thaws every channel and sets u.</summary>
     public void Reset(ReadOnlySpan<double> logFactors)
     {
@@ -189,8 +192,8 @@ internal sealed unsafe class ChannelFactors
             var (lows, highs) = (Vector.Load(logs), Vector.Load(logs));
             for (; c <= count - Vector<double>.Count; c += Vector<double>.Count)
             {
-                lows = Vector.Min(lows, Vector.Load(logs + c));
-                highs = Vector.Max(highs, Vector.Load(logs + c));
+                lows = Vector.MinNative(lows, Vector.Load(logs + c));
+                highs = Vector.MaxNative(highs, Vector.Load(logs + c));
             }
 
             for (var lane = 0; lane < Vector<double>.Count; lane++)

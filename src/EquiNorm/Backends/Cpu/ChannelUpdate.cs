@@ -22,6 +22,7 @@ internal sealed unsafe class ChannelUpdate
     private readonly SideSums _sides;
     private readonly double[] _incoming;
     private readonly double[] _outgoing;
+    private FirstSweep? _first;
 
     public ChannelUpdate(RescalingPlan plan, CpuWeight[] weights, ChannelFactors factors)
     {
@@ -44,6 +45,13 @@ internal sealed unsafe class ChannelUpdate
         Measure,
     }
 
+    /// <summary>What <see cref="RescalingState.BeginFirstSweep"/> says; all sums must be valid.</summary>
+    public void BeginFirstSweep(Arena arena) =>
+        _first = Rule.IsFree ? new FirstSweep(_plan, _weights, _factors, _sides, (_incoming, _outgoing), arena) : null;
+
+    /// <summary>Back to the closed form.</summary>
+    public void EndFirstSweep() => _first = null;
+
     /// <summary>How far channels go.</summary>
     public UpdateRule Rule { get; set; } = UpdateRule.Free;
 
@@ -51,6 +59,11 @@ internal sealed unsafe class ChannelUpdate
     public double Run(ReadOnlySpan<UpdateUnit> units, Mode mode)
     {
         double largest = 0;
+        if (_first is not null && mode == Mode.Update && units.Length == 1 && _first.TryUpdate(units[0], ref largest))
+        {
+            return largest / _plan.Problem.FactorExponent;
+        }
+
         foreach (var unit in units)
         {
             var rule = Rule.For(_plan, unit);
@@ -130,18 +143,17 @@ internal sealed unsafe class ChannelUpdate
     {
         var c = 0;
         var magnitudes = Vector<double>.Zero;
-        var (low, high) = (new Vector<double>(VectorMath.SmallestNormal), new Vector<double>(double.MaxValue));
         for (; c <= incoming.Length - Vector<double>.Count; c += Vector<double>.Count)
         {
             var ratio = new Vector<double>(outgoing[c..]) / new Vector<double>(incoming[c..]);
-            if (!Vector.GreaterThanOrEqualAll(ratio, low) || !Vector.LessThanOrEqualAll(ratio, high))
+            if (!VectorMath.AreNormal(ratio))
             {
                 break;
             }
 
             var old = Vector.Load(logs + c);
             var difference = VectorMath.Log(ratio) + new Vector<double>(offset) - (old + old);
-            magnitudes = Vector.Max(magnitudes, Vector.Abs(difference));
+            magnitudes = Vector.MaxNative(magnitudes, Vector.Abs(difference));
             if (mode == Mode.Update)
             {
                 (old + difference * new Vector<double>(0.5)).Store(logs + c);

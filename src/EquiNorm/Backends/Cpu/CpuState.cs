@@ -28,7 +28,14 @@ internal sealed unsafe class CpuState : RescalingState
 
         // All tensors are looked up before memory is taken, so that a missing one costs nothing.
         var memory = plan.Weights.Select(w => tensors[w.Weight.Index]).ToArray();
-        _weights = [.. plan.Weights.Select(w => new CpuWeight(w, memory[w.Index], _arena))];
+        _weights = new CpuWeight[memory.Length];
+        var tiles = 0;
+        for (var t = 0; t < memory.Length; t++)
+        {
+            _weights[t] = new CpuWeight(plan.Weights[t], memory[t], tiles, _arena);
+            tiles += _weights[t].Whole.Tiles.Length;
+        }
+
         _factors = new ChannelFactors(plan, _arena);
         _update = new ChannelUpdate(plan, _weights, _factors);
         _engine = new SumEngine(pool, traffic);
@@ -129,6 +136,10 @@ internal sealed unsafe class CpuState : RescalingState
         get => _update.Rule;
         set => _update.Rule = value;
     }
+
+    public override void BeginFirstSweep() => _update.BeginFirstSweep(_arena);
+
+    public override void EndFirstSweep() => _update.EndFirstSweep();
 
     public override double Update(ReadOnlySpan<UpdateUnit> units) => _update.Run(units, ChannelUpdate.Mode.Update);
 

@@ -18,9 +18,10 @@ internal sealed unsafe class CpuWeight
     private readonly double*[] _fixed = new double*[2];
     private readonly double*[] _fixedRoom = new double*[2];
 
-    public CpuWeight(PlannedWeight planned, TensorMemory memory, Arena arena)
+    public CpuWeight(PlannedWeight planned, TensorMemory memory, int firstTile, Arena arena)
     {
         Planned = planned;
+        FirstTile = firstTile;
         Memory = memory;
         Blocks = new WeightBlocks(planned.Weight);
         var layout = planned.Weight.Layout;
@@ -44,6 +45,9 @@ internal sealed unsafe class CpuWeight
     }
 
     public PlannedWeight Planned { get; }
+
+    /// <summary>Number of tiles of the weights before it.</summary>
+    public int FirstTile { get; }
 
     public TensorMemory Memory { get; set; }
 

@@ -149,10 +149,13 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<double>>
         Vector512<double> e, Vector512<double> f, Vector512<double> g, Vector512<double> h)
     {
         // Neighbours, then 128-bit lanes, then halves: 14 shuffles and 7 additions, none of which crosses memory.
-        var (ab, cd) = (Pairs(a, b), Pairs(c, d));
-        var (ef, gh) = (Pairs(e, f), Pairs(g, h));
-        return Lanes128Apart(Lanes128Apart(ab, cd), Lanes128Apart(ef, gh));
+        return SumFourPairs(Pairs(a, b), Pairs(c, d), Pairs(e, f), Pairs(g, h));
     }
+
+    /// <summary>Lane 2 r of the result is the sum of the even lanes of the r-th argument, lane 2 r + 1 that of its odd lanes. AVX-512.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<double> SumFourPairs(Vector512<double> ab, Vector512<double> cd, Vector512<double> ef, Vector512<double> gh) =>
+        Lanes128Apart(Lanes128Apart(ab, cd), Lanes128Apart(ef, gh));
 
     // Sums of neighbouring elements, of a and b in turn.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

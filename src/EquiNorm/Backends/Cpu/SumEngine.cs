@@ -108,17 +108,26 @@ internal sealed unsafe class SumEngine
             }
         }
 
-        if (_items.Length < items)
+        // Whatever else is in the run, a tile of a weight has the same number modulo the number of threads, so it meets the same thread: the one in
+        // whose cache it left its energies.
+        var threads = _pool.Threads;
+        var most = items + _works.Count * (threads - 1);
+        if (_items.Length < most)
         {
-            _items = new (int, int)[items * 2];
+            _items = new (int, int)[most * 2];
         }
 
-        var n = 0;
+        items = 0;
         for (var w = 0; w < _works.Count; w++)
         {
+            for (var lane = _running[w].Weight.FirstTile % threads; items % threads != lane;)
+            {
+                _items[items++] = (w, -1);
+            }
+
             for (var t = 0; t < _running[w].Grid.Tiles.Length; t++)
             {
-                _items[n++] = (w, t);
+                _items[items++] = (w, t);
             }
         }
     }
@@ -153,6 +162,11 @@ internal sealed unsafe class SumEngine
 
     private void ExecuteTile(int item)
     {
+        if (_items[item].Tile < 0)
+        {
+            return;
+        }
+
         ref readonly var work = ref _running[_items[item].Work];
         var tile = work.Grid.Tiles[_items[item].Tile];
         var weight = work.Weight;

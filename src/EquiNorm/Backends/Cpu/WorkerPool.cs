@@ -176,16 +176,24 @@ internal sealed unsafe class WorkerPool : IDisposable
     private void Claim(int worker)
     {
         int owners = Math.Min(Volatile.Read(ref _itemCount), _claimed.Length);
+        int done = 0;
         for (int n = 0; n < owners; n++)
         {
             int owner = (worker + n) % owners;
-            ClaimFrom(ref _claimed[owner].Word, owner, worker);
+            done += ClaimFrom(ref _claimed[owner].Word, owner, worker);
+        }
+
+        // Once for all, and not after each item: the threads would take the word's cache line from each other. The run cannot end before.
+        if (done > 0)
+        {
+            Interlocked.Add(ref _completion.Items, done);
         }
     }
 
-    private void ClaimFrom(ref ulong claimed, int owner, int worker)
+    // Returns the number of items that were claimed, and are done.
+    private int ClaimFrom(ref ulong claimed, int owner, int worker)
     {
-        while (true)
+        for (int done = 0; ; done++)
         {
             ulong word = Volatile.Read(ref claimed);
             uint next = (uint)word;
@@ -193,13 +201,14 @@ internal sealed unsafe class WorkerPool : IDisposable
             int count = Volatile.Read(ref _itemCount);
             if (next == Closed || item >= count)
             {
-                return;
+                return done;
             }
 
             void* job = _job;
             delegate*<void*, int, int, void> execute = _execute;
             if (Interlocked.CompareExchange(ref claimed, word + 1, word) != word)
             {
+                done--;
                 continue;
             }
 
@@ -213,10 +222,6 @@ internal sealed unsafe class WorkerPool : IDisposable
             catch (Exception exception)
             {
                 Interlocked.CompareExchange(ref _failure, ExceptionDispatchInfo.Capture(exception), null);
-            }
-            finally
-            {
-                Interlocked.Increment(ref _completion.Items);
             }
         }
     }

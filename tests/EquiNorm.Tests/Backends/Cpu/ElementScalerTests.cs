@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using EquiNorm.Backends.Cpu;
 using EquiNorm.Model;
+using EquiNorm.Testing;
 using NUnit.Framework;
 
 namespace EquiNorm.Tests.Backends.Cpu;
@@ -29,9 +30,9 @@ public class ElementScalerTests
 
     [Test]
     public void Every_cut_gives_the_product_rounded_once(
-        [ValueSource(nameof(Layouts))] WeightLayout layout, [Values(1, 2, 5, 16, 63, 1000)] int run, [Random(1)] int seed)
+        [ValueSource(nameof(Layouts))] WeightLayout layout, [Values(1, 2, 5, 16, 63, 1000)] int run)
     {
-        var random = new Random(seed);
+        var random = new Random(TestSeeds.Of($"{layout}", run));
         var outputs = Numbers(random, layout.Outputs);
         var inputs = Numbers(random, layout.Inputs);
         var elements = Array.ConvertAll(Numbers(random, (int)layout.Elements), w => (float)w);
@@ -44,7 +45,7 @@ public class ElementScalerTests
             Assert.That(finite, Is.True);
         }
 
-        Assert.That(elements, Is.EqualTo(expected));
+        Assert.That(elements, Is.EqualTo(expected), TestSeeds.Repeat);
     }
 
     [Test]
