@@ -173,21 +173,29 @@ internal sealed class SolveRun
             var start = Sweeps;
             var residual = _sweeper.HalfSweep(_edges, ref _logObjective);
             _longestHalfSweep = Math.Max(_longestHalfSweep, Sweeps - start);
+
+            // What the half sweep met belongs to factors before their updates, and is next to nothing where it meets what the last one left:
+            // before it counts as the end, or as the best so far, the residual is measured.
+            var measured = residual <= Math.Max(_tolerance, RoundingOfResidual);
+            if (measured)
+            {
+                MeasureResidual();
+                residual = _residual;
+            }
+
             (best, idle) = residual < 0.999 * best ? (residual, 0) : (best, idle + 1);
             RescalingStatus? stop = best < RoundingOfResidual && idle >= HalfSweepsBeforeStall ? RescalingStatus.Stalled
                 : HasRoomForHalfSweep ? null : RescalingStatus.SweepLimit;
-            if (residual > _tolerance && stop is null)
+            if (stop is not null && !measured)
             {
-                Record(residual);
-                continue;
+                MeasureResidual();
+                residual = _residual;
             }
 
-            // What the half sweep met belongs to factors before their updates.
-            MeasureResidual();
-            Record(_residual);
-            if (_residual <= _tolerance || stop is not null)
+            Record(residual);
+            if (residual <= _tolerance || stop is not null)
             {
-                return _residual <= _tolerance ? RescalingStatus.Converged : stop!.Value;
+                return residual <= _tolerance ? RescalingStatus.Converged : stop!.Value;
             }
         }
     }
